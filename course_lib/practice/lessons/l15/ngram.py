@@ -47,7 +47,7 @@ def looked_up(token_ids, k, longest, shortest, note=""):
     """The Trial of one call."""
     return Trial(
         [f"propose({token_ids}, {k}, {longest}, {shortest})"],
-        lambda answer: as_tokens(answer(list(token_ids), k, longest, shortest)),
+        lambda answer: as_tokens(answer([int(str(one)) for one in token_ids], k, longest, shortest)),  # no two are one
         note=note,
         size=10 * len(token_ids) + longest + k,
     )

@@ -37,7 +37,7 @@ def verify_step_with_zip(model, cache, newest, drafted):
     return tokens
 
 
-MODEL = SumModel()
+MODEL, LEVEL = SumModel(), -20.0
 
 
 def draft_tokens(tokens, pattern):
@@ -56,27 +56,27 @@ def draft_tokens(tokens, pattern):
     return found
 
 
-def told(cache, newest, drafted):
+def told(cache, newest, drafted, level):
     return [
         "from course_lib.practice.play import SumModel, TokenCache",
-        f"model, cache = SumModel(), TokenCache({cache})",
+        f"model, cache = SumModel({'' if level == LEVEL else f'level={level}'}), TokenCache({cache})",
         f"verify_step(model, cache, {newest}, {drafted})",
     ]
 
 
-def one_step(stored, newest, pattern, look, ends, note=""):
+def one_step(stored, newest, pattern, look, ends, note="", level=LEVEL):
     """The Trial of one step. look(model, cache, got): what is compared; ends: the line that shows it."""
     drafted = draft_tokens([*stored, newest], pattern)
 
     def act(answer):
-        model, cache = SumModel(), TokenCache(stored)
+        model, cache = SumModel(level=level), TokenCache(stored)
         return look(model, cache, as_tokens(answer(model, cache, newest, list(drafted))))
 
-    return Trial(told(stored, newest, drafted) + ends, act, note=note, size=10 * len(drafted) + len(stored))
+    return Trial(told(stored, newest, drafted, level) + ends, act, note=note, size=10 * len(drafted) + len(stored))
 
 
-def tokens(stored, newest, pattern, note=""):
-    return one_step(stored, newest, pattern, lambda model, cache, got: got, [], note)
+def tokens(stored, newest, pattern, note="", level=LEVEL):
+    return one_step(stored, newest, pattern, lambda model, cache, got: got, [], note, level)
 
 
 def stored_after(stored, newest, pattern, note=""):
@@ -159,6 +159,15 @@ VERIFY_STEP = Exercise(
             "The row before the wrong draft says which token should stand there.",
             [tokens(*start, pattern) for start in STARTS for pattern in ("w", "rw", "rrw")]
             + [tokens([4], 2, "s"), tokens([2], 4, "s"), tokens([6, 6], 2, "s"), tokens([2, 2], 2, "rs")],
+        ),
+        Property(
+            "The largest logit is the greedy token, however large or small the logits are",
+            "Only their order counts. exp of a large one is infinite, and no number is a bound below them.",
+            [
+                tokens([4], 2, pattern, f"the logits are near {level:,.0f}", level)
+                for level in (300.0, -300.0, -30_000.0, -1e9)
+                for pattern in ("", "r", "rw")
+            ],
         ),
         Property(
             "Drafts after a wrong one do not count",

@@ -92,6 +92,12 @@ def with_newest(model, cache, newest, drafted):
 
 MISTAKES = [
     Mistake(
+        "logits lose their order before the largest is taken.",
+        "exp of a large logit is infinite, and one that is cut off below is as large as others. Take `argmax` of the "
+        "logits as they come.",
+        (wrong(reads=torch.exp), wrong(reads=lambda logits: logits.clamp(min=-1e4))),
+    ),
+    Mistake(
         "the logits are rounded before the largest is looked for.",
         "In 16 bits two of them may become equal, and the first wins. A logit below 0 counts, too. Take the largest of "
         "the logits as they are.",

@@ -69,7 +69,7 @@ def untouched(verify_costs):
 
 
 FLAT, RISING, STEEP = [1.0] * 6, [1.0, 1.1, 1.2, 1.35, 1.5, 1.7], [1.0, 1.9, 2.8, 3.7]
-UNTOUCHED = [untouched([1.0]), untouched([1.0, 1.5]), untouched(RISING)]
+UNTOUCHED = [untouched([1.0]), untouched([1.0, 1.5]), untouched(RISING), untouched([1.0] * 20)]
 
 WHEN_IT_PAYS = Exercise(
     id="15.when_it_pays",
