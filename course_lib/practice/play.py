@@ -26,7 +26,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.tiny_pages": "chunk_step decode_step new_tokens",
         "fixtures.int8_pages": "int8_step",
         "fixtures.tiny_server": "SummingModel paged_cache",
-        "lessons.l04.gather": "numbered_pool",
+        "lessons.l04.gather_trials": "numbered_pool",
         "lessons.l06.recompute_backward": "saved_by_forward",
         "lessons.l09.intensity": "LLAMA",
         # faults to find, and to look at
@@ -70,6 +70,7 @@ _names, __getattr__, _ = lazily(
         "fixtures.decode_steps": "CountedAttention CountedKernels best_seconds one_decode_step served_prompts",
         "fixtures.token_cache": "SumModel TokenCache",
         "lessons.l15.verify_step": "draft_tokens",
+        "lessons.l16.cancel_between": "connect_between_lines",
         "lessons.l16.cancel_game": "serve_in_turns",
         "lessons.l16.own_server": "own_server",
         "lessons.l13.graph_game": "graph_outputs graph_steps made_step write_in_graphs",

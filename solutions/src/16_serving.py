@@ -107,7 +107,7 @@ check("16.sse", ServerSentEvents)
 # `finish()` is called after the last token, once. It returns what was held back: no token follows that could make a stop string of it.
 # A character that is not whole becomes U+FFFD.
 #
-# `is_stopped` says whether a stop string was found. Two streams share nothing.
+# `is_stopped` says whether a stop string was found, also after `finish`. Two streams share nothing.
 #
 #     stream = StopStream(("END",))
 #     stream.push(b"on E")     is "on "
@@ -168,6 +168,8 @@ check("16.stop_and_stream", StopStream)
 # - `turn()` is called by the engine's thread. First it takes everything from the inbox. Then, if `engine.has_unfinished()`, it calls
 #   `engine.step()` once and hands out what that returns. Without anything unfinished it does not call `step`.
 # - `num_open()` is how many requests the engine works on for clients: given to it, not finished, not aborted.
+#
+# Nothing that comes into the inbox is lost, also where it comes while `turn` runs. Two front ends share nothing.
 #
 # The engine has `add_request(request)`, which returns an id, `abort(request_id)`, `has_unfinished()` and `step()`, which returns a list of outputs. An
 # output has `request_id` and `finished`. For each output call `client.send(output)`. After the last one, which has `finished` set, call

@@ -5,6 +5,7 @@ import queue
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
 from course_lib.practice.judge.exercise import Exercise, Property, Trial
 
+from .cancel_between import BETWEEN
 from .cancel_game import serve_in_turns
 from .cancel_mistakes import MISTAKES
 from .solutions.cancel import FrontEnd
@@ -217,6 +218,12 @@ CANCEL = Exercise(
                 script("a asks for 4; turn; b asks for 2 in the step; a hangs up in the step; turn*3"),
                 script("a asks for 2; b asks for 2 in the step; turn; b hangs up; turn*2"),
             ],
+        ),
+        Property(
+            "A request that connects while `turn` takes from the inbox is not lost",
+            "The two threads run at the same time, and the other one may come between any two lines. What is copied "
+            "first and cleared afterwards loses what came between: take one after the other with `popleft`.",
+            BETWEEN,
         ),
         Property(
             "Where `send` raises ConnectionError the request is aborted in this turn, and the others get their outputs",

@@ -141,7 +141,7 @@ def serve_in_turns(front_end, script, *, beside=False):
     "turn"                turn()
     "… in the step"       any of the first three happens while the engine computes its next step
 
-    beside: whether another front end, of another engine, has an open request meanwhile.
+    beside: whether another front end, of another engine, has an open request meanwhile, and one in its inbox.
     """
     turns, clients = Turns(), {}
     engine = TinyEngine(turns.write)
@@ -152,6 +152,7 @@ def serve_in_turns(front_end, script, *, beside=False):
         busy.connect(Client("z", lambda what: None), Asked("z", 9))
         other.in_turn = True
         busy.turn()
+        busy.connect(Client("y", lambda what: None), Asked("y", 9))
 
     def act(name, what):
         client = clients.setdefault(name, Client(name, turns.write))

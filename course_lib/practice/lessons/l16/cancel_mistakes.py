@@ -1,5 +1,6 @@
 """The mistakes in 16.cancel."""
 
+from course_lib.practice.judge.common_mistakes import shares_a_list
 from course_lib.practice.judge.exercise import Mistake
 
 from .cancel_answers import (
@@ -19,6 +20,7 @@ from .cancel_answers import (
     closes_always,
     closes_first,
     closes_too,
+    copies_and_clears,
     counts_clients,
     forgets,
     ignored,
@@ -29,6 +31,7 @@ from .cancel_answers import (
     no_last_output,
     one_message,
     only_forgotten,
+    reads_and_replaces,
     remembers,
     step_first,
     steps_if_open,
@@ -39,6 +42,17 @@ from .cancel_answers import (
 )
 
 MISTAKES = [
+    Mistake(
+        "all front ends share one inbox or dict.",
+        "One that is made in the body of the class is the same for all objects. Make each in `__init__`.",
+        is_made_by=shares_a_list,
+    ),
+    Mistake(
+        "what comes between reading and clearing the inbox is lost.",
+        "`list(self.inbox)` and then `self.inbox.clear()` are two steps. `while self.inbox: self.inbox.popleft()` "
+        "takes only what it returns.",
+        (with_parts(take=copies_and_clears), with_parts(take=reads_and_replaces)),
+    ),
     Mistake(
         "the engine is not told that a client hung up.",
         "It goes on to compute for nobody, and the blocks stay taken: call `engine.abort`.",

@@ -96,11 +96,11 @@ def streamed(stop, *pieces, note=""):
         stream = answer(stop)
         sent = [stream.push(piece) for piece in pieces]
         stopped = stream.is_stopped
-        return sent, stopped, stream.finish()
+        return sent, stopped, stream.finish(), stream.is_stopped
 
     story = [
         f"stream = StopStream({stop!r})",
-        f"[stream.push(data) for data in {pieces!r}], stream.is_stopped, stream.finish()",
+        f"[stream.push(data) for data in {pieces!r}], stream.is_stopped, stream.finish(), stream.is_stopped",
     ]
     size = sum(map(len, pieces)) + 4 * len(pieces) + sum(map(len, stop)) + 4 * len(stop)
     return Trial(story, act, note=note, size=size)
@@ -142,6 +142,7 @@ STOP_AND_STREAM = Exercise(
                 streamed((), "Once", " upon", " a"),
                 streamed((), "", "a", ""),
                 streamed((), "END", " STOP"),
+                streamed((), "a\r\n\tb", "  \u2028 c ", note="every character is text"),
             ],
         ),
         Property(
@@ -186,6 +187,9 @@ STOP_AND_STREAM = Exercise(
                 streamed(("ab", "b"), "xab"),
                 streamed(("é",), "caf\u00e9 au"),
                 streamed(("\n\n",), "a\n\nb"),
+                streamed(("END",), "the End, and an end", note="capital letters are other letters"),
+                streamed((".End",), "a.end b.End c", "d"),
+                streamed(("b", "É"), "aé", "B", "É", "a"),
             ],
         ),
         Property(

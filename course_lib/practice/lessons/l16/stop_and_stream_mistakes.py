@@ -1,150 +1,32 @@
-"""The mistakes in 16.stop_and_stream. Each is the right answer with one part replaced."""
-
-import codecs
+"""The mistakes in 16.stop_and_stream."""
 
 from course_lib.practice.judge.exercise import Mistake
 
-
-class Stream:
-    """The right answer in parts."""
-
-    def __init__(self, stop):
-        self.stop, self.is_stopped, self.held = stop, False, ""
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, data):
-        if self.is_stopped:
-            return self.after(data)
-        before, new = self.held, self.text_of(data)
-        text = before + new
-        end = self.end(text, new)
-        if end is not None:
-            return self.stopped(text, end)
-        cut = max(0, len(text) - self.num_held(text))
-        self.held = text[cut:]
-        return text[:cut]
-
-    def text_of(self, data):
-        return self.decoder.decode(data)
-
-    def after(self, data):
-        return ""
-
-    def end(self, text, new):
-        return min((text.find(stop) for stop in self.stop if stop in text), default=None)
-
-    def stopped(self, text, end):
-        self.is_stopped, self.held = True, ""
-        return text[:end]
-
-    def num_held(self, text):
-        return max(begun(text, self.stop), default=0)
-
-    def finish(self):
-        return "" if self.is_stopped else self.last()
-
-    def last(self):
-        return self.held + self.decoder.decode(b"", final=True)
-
-
-def begun(text, stops):
-    return [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
-
-
-def with_parts(**parts):
-    """The right answer with some methods replaced."""
-    return type("Stream", (Stream,), parts)
-
-
-def decoded(errors):
-    return with_parts(text_of=lambda self, data: data.decode(errors=errors))
-
-
-def first_of_list(self, text, new):
-    return next((text.find(stop) for stop in self.stop if stop in text), None)
-
-
-def last_found(self, text, new):
-    return max((text.find(stop) for stop in self.stop if stop in text), default=None)
-
-
-def last_place(self, text, new):
-    return max((text.rfind(stop) for stop in self.stop if stop in text), default=None)
-
-
-def in_the_piece(self, text, new):
-    found = [new.find(stop) for stop in self.stop if stop in new]
-    return len(text) - len(new) + min(found) if found else None
-
-
-def with_stop(self, text, end):
-    self.is_stopped, self.held = True, ""
-    return text[: end + max(len(stop) for stop in self.stop if text.startswith(stop, end))]
-
-
-def drops_before(self, text, end):
-    self.is_stopped, self.held = True, ""
-    return ""
-
-
-def not_told(self, text, end):
-    self.is_stopped, self.held, self.over = False, "", True
-    return text[:end]
-
-
-def silent_once_over(self, data):
-    return "" if getattr(self, "over", False) else Stream.push(self, data)
-
-
-def goes_on(self, text, end):
-    self.is_stopped, self.held = True, ""
-    return text[:end]
-
-
-def keeps_held(self, text, end):
-    self.is_stopped, self.held = True, text[end:]
-    return text[:end]
-
-
-def finish_all(self):
-    return self.last()
-
-
-def all_so_far(self, data):
-    self.sent = getattr(self, "sent", "") + Stream.push(self, data)
-    return self.sent
-
-
-def sends_twice(self, data):
-    """What was held is sent when it is held, and again later."""
-    if self.is_stopped:
-        return ""
-    text = self.held + self.text_of(data)
-    end = self.end(text, text)
-    if end is not None:
-        return self.stopped(text, end)
-    self.held = text[len(text) - self.num_held(text) :]
-    return text
-
-
-def loses_held(self, data):
-    """What was held is not sent when it was no stop string."""
-    if self.is_stopped:
-        return ""
-    held, new = self.held, self.text_of(data)
-    text = held + new
-    end = self.end(text, new)
-    if end is not None:
-        return self.stopped(text, end)
-    cut = len(text) - self.num_held(text)
-    self.held = text[cut:]
-    return text[min(len(held), cut) : cut]
-
-
-def ends_only(self, text, new):
-    """Sees a stop string only at the very end of the text."""
-    return min((len(text) - len(stop) for stop in self.stop if text.endswith(stop)), default=None)
-
+from .stop_and_stream_answers import (
+    all_so_far,
+    begun,
+    decoded,
+    drops_before,
+    ends_only,
+    exact,
+    finish_all,
+    first_of_list,
+    goes_on_with,
+    in_any_case,
+    in_the_piece,
+    keeps_held,
+    last_found,
+    last_place,
+    lax,
+    loses_held,
+    not_told,
+    sends_twice,
+    silent_last,
+    silent_once_over,
+    stops_at_the_end,
+    with_parts,
+    with_stop,
+)
 
 MISTAKES = [
     Mistake(
@@ -237,6 +119,16 @@ MISTAKES = [
         with_parts(stopped=not_told, push=silent_once_over, last=lambda self: silent_last(self)),
     ),
     Mistake(
+        "`is_stopped` is set by `finish`.",
+        "It says whether a stop string was found. An answer that simply ends has found none.",
+        with_parts(last=stops_at_the_end),
+    ),
+    Mistake(
+        "capital letters are taken for small ones.",
+        '"END" is not in "the End": compare the text as it is.',
+        with_parts(end=in_any_case),
+    ),
+    Mistake(
         "`finish` does not return the text that was held back.",
         "No token follows, so the beginning of a stop string is text.",
         (with_parts(last=lambda self: ""), with_parts(last=lambda self: self.decoder.decode(b"", final=True))),
@@ -268,22 +160,3 @@ MISTAKES = [
         with_parts(push=loses_held),
     ),
 ]
-
-
-def lax():
-    return codecs.getincrementaldecoder("utf-8")("ignore")
-
-
-def exact():
-    return codecs.getincrementaldecoder("utf-8")("strict")
-
-
-def goes_on_with(self, text, end):
-    """The stop string is taken out, and the text goes on."""
-    self.is_stopped, self.held = True, ""
-    length = max(len(stop) for stop in self.stop if text.startswith(stop, end))
-    return text[:end] + text[end + length :]
-
-
-def silent_last(self):
-    return "" if getattr(self, "over", False) else Stream.last(self)
