@@ -129,6 +129,25 @@ def known(num_ranks, size):
     )  # fmt: skip
 
 
+def journeys(num_ranks):
+    """The Trial of a ring that adds 1,000 to all that arrives: how often each piece of a rank's sum was sent."""
+
+    def act(answer):
+        tensors = given(num_ranks, num_ranks)
+        total = sum(tensors)
+        got = answer(tensors, Ring(num_ranks, adds=1000))
+        return [sorted((one - total).div(1000).long().tolist()) for one in got]
+
+    story = [
+        "from course_lib.practice.play import Ring",
+        f"tensors = {written(given(num_ranks, num_ranks))}",
+        f"total, sums = sum(tensors), all_reduce(tensors, Ring({num_ranks}, adds=1000))  # what arrives is 1000 larger",
+        "[sorted(((one - total) // 1000).tolist()) for one in sums]",
+    ]
+    note = "a sum has passed through all ranks, and was then sent on: nobody reads another's tensor"
+    return Trial(story, act, note=note, size=10 * num_ranks)
+
+
 def untouched(num_ranks, size):
     """The Trial of what was given, after the call and after the results were changed; and of the other results."""
 
@@ -189,7 +208,7 @@ ALL_REDUCE = Exercise(
         Property(
             "A rank knows only its own tensor and what it received",
             "The other tensors of the list are in other processes.",
-            [known(2, 2), known(3, 3), known(4, 8)],
+            [known(2, 2), known(3, 3), known(4, 8), *map(journeys, (2, 3, 4))],
         ),
         Property(
             "With one rank nothing is sent",

@@ -59,6 +59,24 @@ def goes_on(note="the prompt that was sent is 5 6"):
     return Trial(story, act, note=note, size=20)
 
 
+def after_many(number):
+    """The Trial of a prompt that comes again after many others."""
+
+    def act(answer):
+        router = answer(2, 1, 0, 9)
+        for first in range(number):
+            router.choose([first, 7], [1, 0])
+        return [as_python(router.choose([first, 8], [0, 0])) for first in (0, number // 2, number - 1)]
+
+    story = [
+        "router = PrefixRouter(2, 1, 0, 9)",
+        f"for first in range({number}):",
+        "    router.choose([first, 7], [1, 0])",
+        f"[router.choose([first, 8], [0, 0]) for first in (0, {number // 2}, {number - 1})]",
+    ]
+    return Trial(story, act, note="replica 1 was sent all of them", size=100 + number)
+
+
 def two_routers():
     def act(answer):
         one, other = answer(2, 2, 9, 9), answer(2, 2, 9, 9)
@@ -134,6 +152,8 @@ ROUTE = Exercise(
                 routed((2, 2, 0, 9), (A + B + C, [1, 0]), (A + C, [0, 1]), (A + B, [0, 0])),
                 routed((2, 2, 0, 9), (A + B + C, [1, 0]), (B, [0, 1]), (A + C + B, [0, 0])),
                 routed((2, 2, 0, 9), (A + C, [1, 0]), (B + C, [1, 0]), (A, [0, 1]), (A + B + C, [0, 0])),
+                routed((2, 2, 0, 9), (C + B, [0, 1]), (A + B + B, [0, 1]), (C + B + B, [1, 0]), (C + B + B, [0, 0])),
+                routed(EASY, ([1, 12], [1, 0]), ([11, 2], [0, 1]), note="1 12 and 11 2 are other tokens"),
             ],
         ),
         Property(
@@ -193,6 +213,8 @@ ROUTE = Exercise(
                 routed((2, 1, 0, 9), ([1], [1, 0]), ([1, 2], [1, 0]), ([1], [0, 1]), ([1, 2, 3], [0, 0])),
                 routed((3, 2, 0, 9), (A, [1, 1, 0]), (A + C, [1, 1, 0]), (A, [0, 1, 1]), (A + C, [0, 0, 0])),
                 routed((3, 2, 2, 9), (A, [0, 0, 0]), (A, [5, 0, 0]), (A, [5, 5, 0]), (A, [1, 0, 2]), (A, [2, 2, 0])),
+                after_many(40),
+                after_many(300),
             ],
         ),
         Property(

@@ -156,7 +156,10 @@ MISTAKES = [
     Mistake(
         "a replica that is exactly `max_imbalance` above the smallest load is left out.",
         "Too busy is *more* than `max_imbalance` above it.",
-        wrong(is_busy=lambda self, load, loads: load >= min(loads) + self.max_imbalance > min(loads)),
+        (
+            wrong(is_busy=lambda self, load, loads: load >= min(loads) + self.max_imbalance > min(loads)),
+            wrong(is_busy=lambda self, load, loads: load >= min(loads) + self.max_imbalance),
+        ),
     ),
     Mistake(
         "`max_imbalance` is taken for a load.",

@@ -163,7 +163,8 @@ UNTOUCHED = [
 ]
 MEMORY = [memory_of(*case) for case in (
     ("gate", (4, 2), 0, 2), ("q", (4, 2), 1, 2), ("k", (4, 2), 1, 2), ("o", (2, 4), 0, 2), ("down", (2, 4), 1, 2),
-    ("embed", (4, 2), 1, 2), ("q_bias", (4,), 0, 2))]  # fmt: skip
+    ("embed", (4, 2), 1, 2), ("q_bias", (4,), 0, 2), ("k", (4, 2), 1, 4), ("v", (4, 1), 5, 8), ("head", (5, 2), 1, 2),
+    ("k_bias", (4,), 1, 4))]  # fmt: skip
 
 SHARD = Exercise(
     id="17.shard",
