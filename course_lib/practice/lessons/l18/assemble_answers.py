@@ -5,7 +5,7 @@ import torch
 from course_lib.decoding.generate import stop_ids
 from course_lib.engine import EngineConfig, Scheduler
 from course_lib.engine.policies import FCFS
-from course_lib.kvcache import BlockAllocator, KVCacheManager, KVPool
+from course_lib.kvcache import BlockAllocator, KVCacheManager, KVPool, PagedCache
 
 
 class Parts:
@@ -94,6 +94,21 @@ class OwnAllocator(Parts):
         return BlockAllocator(config.num_blocks, config.block_size)
 
 
+class OwnCache(Parts):
+    def __init__(self, model, config, *, cache, **parts):
+        super().__init__(model, config, cache=PagedCache, **parts)
+
+
+class OtherDtype(Parts):
+    """A pool in float32, whatever the model computes in."""
+
+    def __init__(self, model, config, *, cache, **parts):
+        def in_float32(pool, ledger):
+            return cache(KVPool(model.config, config.num_blocks, config.block_size, "cpu", torch.float32), ledger)
+
+        super().__init__(model, config, cache=in_float32, **parts)
+
+
 class TwoAllocators(Parts):
     def managed(self, ledger, config):
         return KVCacheManager(type(ledger)(config.num_blocks, config.block_size), prefix_caching=config.prefix_caching)
@@ -164,6 +179,45 @@ class RowOfRequest(Parts):
         return list(range(len(counts)))
 
 
+class RowsOfAll(Parts):
+    """Takes the chosen rows in turn for those that have a choice, and has chosen one for each."""
+
+    def choose(self, step, best):
+        rows = self.rows([one.num_tokens for one in step.scheduled])
+        return {name: [best[row]] for name, row in zip((s.request_id for s in step.scheduled if s.num_choices), rows)}
+
+
+class SkipsChunks(Parts):
+    """Does not call the model where no sequence has a choice."""
+
+    def run(self, step):
+        return super().run(step) if any(one.num_choices for one in step.scheduled) else [0] * 999
+
+
+class RoundedLogits(Parts):
+    def run(self, step):
+        model = self.model
+        self.model = lambda *given: model(*given).half()
+        try:
+            return super().run(step)
+        finally:
+            self.model = model
+
+
+class TablesAsTheyRun(Parts):
+    """Block tables in the order in which requests run."""
+
+    def run(self, step):
+        begin, running = self.cache.begin_step, self.scheduler.running
+        scheduled = {one.request_id for one in step.scheduled}
+        tables = [self.manager.table(request) for name, request in running.items() if name in scheduled]
+        self.cache.begin_step = lambda _, counts: begin(tables, counts)
+        try:
+            return super().run(step)
+        finally:
+            self.cache.begin_step = begin
+
+
 class OneByOne(Parts):
     def run(self, step):
         best = []
@@ -208,6 +262,16 @@ class AppendsItself(Parts):
     def end(self, request, new):
         request.append(new[-1])
         return super().end(request, new)
+
+
+class TellsRunning(Parts):
+    def step(self):
+        return [one for one in super().step() if not one[2]]
+
+
+class TellsStops(Parts):
+    def step(self):
+        return [one for one in super().step() if one[2] != "stop"]
 
 
 class TellsEnds(Parts):

@@ -1,5 +1,7 @@
 """For 18.assemble: a script of requests served by a learner's engine on given parts, as a timeline."""
 
+import torch
+
 from course_lib.decoding.sampling import SamplingParams
 from course_lib.engine import EngineConfig, Scheduler
 from course_lib.engine.policies import FCFS, Policy, Priority
@@ -34,8 +36,17 @@ class OneAtATime(Scheduler):
         return not self.running
 
 
+class Backwards(Scheduler):
+    """Lists what a step computes in the reverse order: a chunk stands before the tokens of others."""
+
+    def schedule(self):
+        step = super().schedule()
+        step.scheduled.reverse()
+        return step
+
+
 POLICIES = {"fcfs": FCFS, "priority": Priority, "latest": LatestFirst}
-SCHEDULERS = {"course": Scheduler, "one": OneAtATime}
+SCHEDULERS = {"course": Scheduler, "one": OneAtATime, "backwards": Backwards}
 
 
 def prompt_of(number, length, same):
@@ -49,10 +60,10 @@ def serve_assembled(
 ):  # fmt: skip
     """The Timeline of an engine on a script: the token that each request got in each step. The model is a SummingModel.
 
-    engine: a class such as MyEngine. policy: "fcfs", "priority" or "latest"; scheduler: "course", or "one", which runs
-    one request at a time. same: whether all prompts begin with the same 8 tokens. eos: the end token of the model.
-    show: "tokens"; "computed" also shows how many tokens the model computes in each step, "calls" how often it is
-    called, "free" how many blocks are free after each step.
+    engine: a class such as MyEngine. policy: "fcfs", "priority" or "latest"; scheduler: "course"; "one", which runs
+    one request at a time; "backwards", which lists a step in the reverse order. same: whether all prompts begin with
+    the same 8 tokens. eos: the end token of the model. show: "tokens"; "computed" also shows how many tokens the model
+    computes in each step, "calls" how often it is called, "free" how many blocks are free after each step.
     """
     arrivals = list(arrivals)
     script = Script(tuple(arrivals))
@@ -61,17 +72,24 @@ def serve_assembled(
         num_blocks=num_blocks, block_size=block_size, max_num_seqs=max_num_seqs, max_num_batched_tokens=budget,
         prefix_caching=prefix_caching, watermark=0.0,
     )  # fmt: skip
-    made_allocators = []
+    made_allocators, made_caches = [], []
 
     class Watched(FromTheTop):
         def __init__(self, num_blocks, block_size):
             super().__init__(num_blocks, block_size)
             made_allocators.append(self)
 
+    class WatchedCache(PagedCache):
+        def __init__(self, pool, allocator):
+            super().__init__(pool, allocator)
+            made_caches.append(self)
+
     chosen = POLICIES[policy], SCHEDULERS[scheduler]
-    made = engine(model, config, allocator=Watched, cache=PagedCache, scheduler=chosen[1], policy=chosen[0])
+    made = engine(model, config, allocator=Watched, cache=WatchedCache, scheduler=chosen[1], policy=chosen[0])
     if not made_allocators:
         raise CourseError("The engine has not made its allocator from the class `allocator` that it was given.")
+    if not made_caches:
+        raise CourseError("The engine has not made its cache from the class `cache` that it was given.")
     line = Timeline(
         numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"}, signs={".": 'says "stop"'}
     )
@@ -105,9 +123,9 @@ def serve_assembled(
 
 
 class Counting(SummingModel):
-    """A SummingModel that counts the tokens that it computes."""
+    """A SummingModel that counts the tokens that it computes, in float64: a pool of another dtype cannot hold them."""
 
-    computed = 0
+    dtype, computed = torch.float64, 0
 
     def __call__(self, token_ids, positions, cache, logits_for=None):
         self.computed += len(token_ids)

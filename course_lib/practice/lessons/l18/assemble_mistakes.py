@@ -24,6 +24,24 @@ MISTAKES = [
         is_made_by=raises("not made its allocator"),
     ),
     Mistake(
+        "the cache is not the one that was given.",
+        "Make it from the class: `cache(pool, allocator)`.",
+        engines.OwnCache,
+        is_made_by=raises("not made its cache"),
+    ),
+    Mistake(
+        "the pool has another dtype than the model.",
+        "`KVPool(model.config, config.num_blocks, config.block_size, model.device, model.dtype)`.",
+        engines.OtherDtype,
+        is_made_by=raises("dtypes match"),
+    ),
+    Mistake(
+        "tokens go to other sequences where one has no choice.",
+        "A sequence in the middle of a prompt has no row. Choose rows and names for the same entries: those with "
+        "`num_choices`.",
+        engines.RowsOfAll,
+    ),
+    Mistake(
         "the cache and the manager have two allocators.",
         "One object gives out the blocks. Make it once, and pass it to `cache` and to `KVCacheManager`.",
         engines.TwoAllocators,
@@ -146,6 +164,26 @@ MISTAKES = [
         "only requests that have ended are returned.",
         "Each request that got a token is returned, with None for the reason while it goes on.",
         engines.TellsEnds,
+    ),
+    Mistake(
+        "requests that have ended are not returned.",
+        "Their last token is a token like any other: return it, with the reason.",
+        (engines.TellsRunning, engines.TellsStops),
+    ),
+    Mistake(
+        "the model is not called where no token is chosen.",
+        "It writes keys and values, which later chunks read. With `rows` empty it returns no logits.",
+        engines.SkipsChunks,
+    ),
+    Mistake(
+        "logits lose digits before the largest is taken.",
+        "In 16 bits close logits are equal, and then the lower id is taken. Compare the logits as they come.",
+        engines.RoundedLogits,
+    ),
+    Mistake(
+        "block tables are in another order than the tokens.",
+        "`begin_step` and the model match them by their order. Take both in the order of `step.scheduled`.",
+        engines.TablesAsTheyRun,
     ),
     Mistake(
         "`step` returns nothing.",

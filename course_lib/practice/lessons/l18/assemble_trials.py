@@ -50,6 +50,10 @@ CHUNKS = [
     plan((0, 7, 3), (0, 6, 2), budget=5),
     plan((0, 2, 6), (1, 11, 2), budget=4),
     plan((0, 3, 4), (1, 9, 3), (1, 5, 2), budget=6),
+    plan((0, 2, 4), (1, 9, 2), budget=4, scheduler="backwards", note="the chunk stands first in the step"),
+    plan((0, 1, 1), (0, 2, 1), budget=2, scheduler="backwards", note="the chunk stands first in the step"),
+    plan((0, 3, 3), (0, 7, 2), (1, 2, 2), budget=5, scheduler="backwards"),
+    plan((0, 1, 2), (0, 1, 2), budget=2, scheduler="backwards", note="another order than that of `running`"),
 ]
 PARTS = [
     plan((0, 3, 3), (1, 2, 2), (2, 2, 2), policy="latest", max_num_seqs=1),
