@@ -87,6 +87,8 @@ def test_importing_the_package_loads_nothing_heavy():
 def test_wrong_usage_exits_with_2():
     assert course("reset").returncode == 2
     assert course("nonsense").returncode == 2
+    assert course("check", "--file", "").returncode == 2
+    assert course("release", "").returncode == 2
 
 
 def test_doctor_speaks_json():

@@ -21,6 +21,7 @@ from .progress.moved import renewed
 
 _CELL_LIMIT_S = 120.0
 """A cell is stopped after so many seconds. Generous: a lesson may measure, or load a model."""
+MOST_NAMED = 6
 _ASKS = {"check", "hint", "solution", "progress", "predict"}
 
 
@@ -52,13 +53,14 @@ def choose(names, file=None):
     itself is always among the first: that its answer is missing is an error then.
     Raises ParameterError for an unknown name, for a file that cannot be read, and where nothing is left to check.
     """
-    wanted = expand(names) if names else registry.ids() if file else begun()
-    if not file:
+    wanted = expand(names) if names else begun() if file is None else registry.ids()
+    if file is None:
         return wanted, []
     held = _held_in(Path(file))
     chosen = [i for i in wanted if i in held or i in (names or ())]
     if not chosen:
-        asked = ", ".join(f"{registry.find(i).name} ({i})" for i in wanted)
+        asked = ", ".join(f"{registry.find(i).name} ({i})" for i in wanted[:MOST_NAMED])
+        asked += f" and {len(wanted) - MOST_NAMED} more" * (len(wanted) > MOST_NAMED)
         raise ParameterError(f"{file} holds no answer yet, so nothing was checked. It can define: {asked}.")
     return chosen, [i for i in wanted if i not in chosen] if names else []
 
@@ -66,10 +68,11 @@ def choose(names, file=None):
 def _held_in(path):
     """The exercises that a .py file defines by name, or whose cell in a notebook is no longer the stub."""
     if path.suffix == ".ipynb":
-        _read(path)
+        _cells(path)
         return [i for i in registry.ids() if _has_cell(path, i) and _is_begun(i, path)]
+    text = _read(path)
     try:
-        body = ast.parse(_read(path)).body
+        body = ast.parse(text).body
     except (SyntaxError, ValueError) as error:
         raise ParameterError(
             f"{path} is not Python ({type(error).__name__}: {error}), so nothing was checked. "
@@ -178,27 +181,31 @@ def _notebook_of(exercise_id, *, must_exist=True):
 
 def _pieces(path, exercise_id):
     """[(cell number, code)] to run for an answer: a whole .py file, or a notebook's cells down to the answer."""
-    text = _read(path)
     if path.suffix != ".ipynb":
-        return [(1, renewed(text))]
-    try:
-        cells = [
-            (number, cell["metadata"], "".join(cell["source"]))
-            for number, cell in enumerate(json.loads(text)["cells"], start=1)
-            if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ParameterError(
-            f"{path} is no notebook that can be read ({type(error).__name__}: {error}). Save it again in Jupyter."
-        ) from error
+        return [(1, renewed(_read(path)))]
     pieces = []
-    for number, about, source in cells:
+    for number, about, source in _cells(path):
         source = renewed(_without_magics(source))
         if not about.get("nbgrader", {}).get("grade") and not _only_asks(source):
             pieces.append((number, source))
         if about.get("course", {}).get("exercise") == exercise_id:
             return pieces
     raise ParameterError(f"{path} has no cell for {exercise_id}. Get the notebook back with: git checkout -- {path}")
+
+
+def _cells(path):
+    """[(cell number, metadata, source)] of the code cells of a notebook."""
+    text = _read(path)
+    try:
+        return [
+            (number, cell["metadata"], "".join(cell["source"]))
+            for number, cell in enumerate(json.loads(text)["cells"], start=1)
+            if cell["cell_type"] == "code"
+        ]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ParameterError(
+            f"{path} is no notebook that can be read ({type(error).__name__}: {error}). Save it again in Jupyter."
+        ) from error
 
 
 def _read(path):

@@ -12,6 +12,10 @@ def run(name, config, served_name, host, port, *, api_key, most_requests, most_b
     for option, value, least in (("max-requests", most_requests, 1), ("max-body", most_bytes, 1), ("port", port, 0)):
         if value < least:
             raise ParameterError(f"--{option} is {value}, but it is at least {least}.")
+    if not host.strip():  # to a socket it means every network
+        raise ParameterError("--host is empty. Leave it out to listen on this machine only; 0.0.0.0 is every network.")
+    if port > 65_535:
+        raise ParameterError(f"--port is {port}, and ports go up to 65535. Choose a lower one; 0 is any that is free.")
     if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable() and " " not in api_key):
         raise ParameterError("--api-key is empty or holds what no HTTP header can have. Take letters and digits.")
     with Engine(name, config, trace=False) as engine:

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from course_lib.cli import app
+from course_lib.cli import app, main
 from course_lib.errors import ParameterError
 from course_lib.practice.progress import store as stores
 from course_lib.practice.progress import transfer, workbook
@@ -177,7 +178,7 @@ def test_a_full_disk_at_an_import_changes_nothing_and_is_said(tmp_path, monkeypa
     assert not (home / "progress.json").exists()
 
 
-def test_the_command_moves_progress_and_refuses_with_one_line_and_code_2(tmp_path, home):
+def test_the_command_moves_progress_and_refuses_with_one_line_and_code_2(tmp_path, home, monkeypatch, capsys):
     runner = CliRunner()
     workbook.record_hint("01.greedy", 1)
     file = str(tmp_path / "mine.json")
@@ -185,6 +186,9 @@ def test_the_command_moves_progress_and_refuses_with_one_line_and_code_2(tmp_pat
     assert runner.invoke(app, ["progress", "import", file]).exit_code == 0
     assert "01.greedy" in runner.invoke(app, ["progress"]).output
     Path(file).write_text("no progress")
-    for words in (["import", file], ["import", file + " "], ["export", str(tmp_path)]):
-        done = runner.invoke(app, ["progress", *words])
-        assert done.exit_code == 2 and len(done.output.strip().splitlines()) == 1, done.output
+    for words in (["import", file], ["import", file + " "], ["export", str(tmp_path)], ["export", ""]):
+        monkeypatch.setattr(sys, "argv", ["course", "progress", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        assert end.value.code == 2 and said.out == "" and len(said.err.splitlines()) == 1, said

@@ -246,7 +246,16 @@ def test_sigterm_drains_and_a_second_one_ends():
 
 @pytest.mark.parametrize(
     "options",
-    ["no_such_model", "--port -1", "--port 99999", "--max-requests 0", "--max-body 0", "--api-key=", "--engine x=1"],
+    [
+        "no_such_model",
+        "--port -1",
+        "--port 99999",
+        "--host=",
+        "--max-requests 0",
+        "--max-body 0",
+        "--api-key=",
+        "--engine x=1",
+    ],
 )
 def test_bad_input_of_the_command_is_one_line_and_exit_code_2(options):
     result = CliRunner().invoke(app, ["serve", *options.split()])

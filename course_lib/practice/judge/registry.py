@@ -39,7 +39,11 @@ def find(exercise_id):
             f"but it is {a_kind(exercise_id)}."
         )
     near = nearest(exercise_id, known)
-    tip = f"Did you mean {' or '.join(near)}?" if near else f"The ids are {', '.join(known)}."
+    tip = (
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"The ids are {', '.join(list(known)[:4])} and others: `course progress` shows all."
+    )
     raise ParameterError(f'There is no exercise "{exercise_id}". {tip}')
 
 

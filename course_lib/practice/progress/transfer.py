@@ -5,6 +5,7 @@ of each question the newer guess. So the same file can be read twice, and two ma
 """
 
 import json
+from errno import EISDIR
 from pathlib import Path
 
 from course_lib.errors import ParameterError
@@ -26,6 +27,8 @@ def export(path):
         raise ParameterError(f"Nothing was exported. {problem}")
     state, _ = workbook.store().read()
     try:
+        if not path.name:
+            raise IsADirectoryError(EISDIR, "Is a directory")
         write_whole(path, json.dumps({"format": FORMAT, **state}, indent=1, ensure_ascii=False) + "\n")
     except OSError as error:
         raise ParameterError(

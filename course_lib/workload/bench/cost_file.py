@@ -6,6 +6,7 @@ from dataclasses import fields
 from course_lib.errors import ParameterError
 
 from ..cost import CostModel
+from .parsing import naming
 
 
 def read_cost(path):
@@ -14,7 +15,7 @@ def read_cost(path):
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # RecursionError: brackets in brackets
         why = getattr(error, "strerror", None) or "it is no JSON"
         raise ParameterError(f"--cost {path} cannot be read: {why}. Give a file that a simulated run wrote.") from None
     if isinstance(found, dict) and isinstance(found.get("target"), dict):
@@ -24,4 +25,5 @@ def read_cost(path):
             f"--cost {path} holds no cost model. It is an object with {', '.join(names)} in seconds, or the record of "
             f"a simulated run."
         )
-    return CostModel(**found)
+    with naming(f"--cost {path}"):
+        return CostModel(**found)

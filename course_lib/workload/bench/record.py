@@ -119,7 +119,7 @@ def read_record(path):
     """A record from its file. Raises ParameterError for what is none."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # RecursionError: brackets in brackets
         why = getattr(error, "strerror", None) or "it is no JSON"
         raise ParameterError(f"{path} cannot be read: {why}. Give a file that `course bench` wrote.") from None
     parts = ("options", "target", "machine", "versions", "results", "intervals")

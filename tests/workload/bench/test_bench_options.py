@@ -23,7 +23,7 @@ BAD = """
 --url http://host --engine block_size=8 | --cost no_such.json | --simulate --cost no_such.json | --vocab-size 9
 --url http://host --vocab-size 2 | --context 1 | --model no_such | --output no_such/a.json | --anyway
 --compare no_such.json no_such.json | --output taken.json --num-requests 1
---compare taken.json taken.json --rate 3
+--compare taken.json taken.json --rate 3 | --compare deep.json deep.json | --simulate --cost deep.json
 --rates 3 | --rates 3,2 | --rates 1,x | --rates 0,1 | --rates 1,inf | --rates 1,2 --rate 3 | --rates 1,2 --users 3
 --rates 1,2 --trace no_such.csv | --rates 1,2 --client a:rate=3 | --turns 0 | --turns 3:1 | --turns x | --turns 1:
 --turns 2 --trace no_such.csv | --client :rate=2 | --client a:rate | --client a:rate=x | --client a:colour=3
@@ -39,11 +39,12 @@ BAD = """
 def test_bad_input_is_one_line_and_code_2(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken.json").write_text("taken")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
     done = CliRunner().invoke(app, ["bench", *words.split()])
     assert done.exit_code == 2 and done.stdout == "", done.output
     lines = [line for line in done.stderr.splitlines() if line != "Getting ready"]
     assert len(lines) == 1 and lines[0].endswith((".", "?")), done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["taken.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep.json", "taken.json"]
     assert (tmp_path / "taken.json").read_text() == "taken"
 
 
