@@ -13,7 +13,7 @@ MODULES = ("course_lib", *(f"course_lib.{name}" for name in PACKAGES))
 ITEM = re.compile(r"[a-z_]\w*(, [a-z_]\w*)*(?=: )")
 
 
-def write_api(folder, site, modules=MODULES):
+def write_api(folder, site, modules):
     """Writes the pages of `modules` to `folder`."""
     for name in modules:
         module = import_module(name)
@@ -22,8 +22,7 @@ def write_api(folder, site, modules=MODULES):
     pdoc.render.configure(docformat="markdown", template_directory=TEMPLATES / "api")
     pdoc.render.env.globals["site"] = site
     pdoc.render.env.filters["listed"] = listed
-    # the name of a package that pdoc must not look into is given with an exclamation mark: only what it hands on counts
-    pdoc.pdoc(*modules, *(f"!{name}\\..+" for name in modules if name != "course_lib"), output_directory=folder)
+    pdoc.pdoc(*modules, output_directory=folder)  # of a package with `__all__`, pdoc takes only what that names
 
 
 def listed(docstring):

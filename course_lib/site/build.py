@@ -12,7 +12,7 @@ from nbconvert.filters.markdown_mistune import MarkdownWithMath
 from course_lib.checkout import lessons, repository
 from course_lib.errors import CourseError
 
-from .api import write_api
+from .api import MODULES, write_api
 from .catalogue import FOLDERS, entry, parts
 from .pages import TEMPLATES, Links, Renderer, pictures_to_files, sections, without_colab
 from .views import model_script, place_views, write_scripts
@@ -34,11 +34,12 @@ ASSETS = Path(__file__).parent / "assets"
 MARK = ".course-site"  # in every folder that holds a site, so that no other folder is emptied
 
 
-def build_site(root, out, names=(), *, api=True, report=print):
+def build_site(root, out, names=(), *, modules=MODULES, report=print):
     """Writes the site of the checkout at `root` to the folder `out`, which is made, or made anew.
 
-    names: the lessons, by number or name; default all. api: also the pages of the API. `report` gets a line at the end.
-    Raises CourseError when `out` has something else in it, or a notebook is missing.
+    names: the lessons, by number or name; default all. modules: those with a page of the API. `report` gets a
+    line at the end. Raises CourseError when `out` has something else in it, or a
+    notebook is missing.
     """
     out = Path(out)
     _emptied(out)
@@ -59,8 +60,7 @@ def build_site(root, out, names=(), *, api=True, report=print):
     if picture := _picture(root, out):
         site |= picture
     _write(out / "index.html", _template("contents.html.j2").render(site=site))
-    if api:
-        write_api(out / "api", site)
+    write_api(out / "api", site, modules)
     report(f"{len(entries)} lessons and {alive} live views are in {out}: open {out / 'index.html'}.")
 
 
