@@ -293,7 +293,7 @@ for kind in (Table, Careless):
 #
 # Keys and values of a token depend on the tokens up to it, and on no other (lesson 02). So a request can use a block if its sequence is the
 # same *from the beginning to the end of that block*. To look that up fast, every full block gets a **hash** of all these tokens: a short
-# row of bytes that is different for different sequences.
+# row of bytes that in practice is different for different sequences.
 #
 #     tokens      | Once upon a time | there lived a fox |           block_size 4
 #     hash         h0 = H("", tokens)  h1 = H(h0, tokens)            each covers the one before it
