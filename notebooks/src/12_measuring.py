@@ -5,7 +5,7 @@
 # - **Why** "8,000 tokens a second" says nothing about how long a user waits. A server is bought, tuned and compared by such numbers, so you must know what they leave out.
 # - **Time** 55 minutes, and two hours for the exercises.
 # - **You need** lessons 10 and 11.
-# - **After it** you can read the output of `vllm bench serve` line by line, and say what a benchmark report does not show.
+# - **After it** you know what each latency in the output of `vllm bench serve` means, and what a benchmark report does not show.
 
 # %% [markdown]
 # {{colab}}
@@ -14,8 +14,8 @@
 import numpy as np
 import torch
 
-from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup, show
-from course_lib.engine import RequestMetrics, Targets, summarise
+from course_lib import Engine, EngineConfig, SamplingParams, guesses, load_model, predict, setup
+from course_lib.engine import Targets, summarise
 from course_lib.engine.intervals import bootstrap_interval
 from course_lib.kvcache import kv_bytes_per_token
 from course_lib.kvcache.catalogue import MODELS
@@ -44,8 +44,9 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # - a time for each pair of a query and a key in a prompt.
 #
 # `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an H200, with
-# the memory speed and the arithmetic speed that lessons 06 and 09 use. One millisecond for the launches is our assumption; lesson
-# 13 measures it.
+# the memory speed and the arithmetic speed that lessons 06 and 09 use. One millisecond for the launches is our assumption.
+# The costs are added: the kernels of a step run one after the other, and some of them are limited by memory, others by arithmetic. (The bound of lesson 09 takes the
+# larger of the two sums.)
 
 # %%
 shape = MODELS["Llama 3 8B"]
@@ -135,13 +136,8 @@ print("the same as in course_lib:", same)
 # These are the definitions of `vllm bench serve`. There is one disagreement in the field: some divide E2EL by the number of tokens and
 # call it time per output token. Then the wait for the first token is part of it. When you compare two reports, check this first.
 #
-# `RequestMetrics` in `course_lib` has all of them as properties, and also the time in the queue, preemptions and cached tokens. The one
-# that the field disagrees on:
-
-# %%
-show(RequestMetrics.tpot.fget)
-
-# %% [markdown]
+# `RequestMetrics` in `course_lib` has all of them as properties, and also the time in the queue, preemptions and cached tokens.
+#
 # ## See it
 #
 # One row for each request, and time from left to right. A thin line is a token; a full bar is the prefill; a hatched part is a
@@ -225,7 +221,6 @@ summary = summarise(done.values(), targets=targets)
 mine = goodput(done.values(), summary.duration, ttft=0.5, tpot=0.020)
 print(f"{summary.output_throughput:,.0f} tokens a second, goodput {mine:.1f} of {summary.request_throughput:.1f} requests a second")
 print("the same as in course_lib:", np.isclose(mine, summary.request_goodput))
-show(Targets.are_met_by)
 
 # %% [markdown]
 # ## A load
@@ -294,7 +289,7 @@ chart("Latency against load: where is the knee?",
 # it a request finds a free place; right of it requests arrive faster than they leave, and the queue grows for as long as the load lasts.
 #
 # TPOT behaves in another way. It grows from the start, since a larger batch makes each step longer. A full batch (`max_num_seqs`) bounds it:
-# P99 is 29.9 ms at 45 requests a second and 29.0 ms at 50. So more throughput costs TPOT at every load, and beyond the knee it costs TTFT too.
+# P99 is 29.9 ms at 45 requests a second and 29.0 ms at 50. So more load costs TPOT from the start. Beyond the knee it costs TTFT, and brings hardly more throughput.
 #
 # Where is the knee in one number? Take the highest load at which the targets hold. Goodput answers without choosing a percentile:
 
@@ -530,8 +525,8 @@ print(f"from {per_load[0]} to {per_load[-1]} requests a second: {more_tokens:.1f
 print(f"ITL at {per_load[0]} requests a second: half of the tokens come within {waits.column('ITL P50')[0]:.1f} ms, one in a hundred after {waits.column('ITL P99')[0]:.1f} ms or more")
 
 # %% [markdown]
-# The long gaps are steps in which somebody's prompt is computed. In this engine such a step is no CUDA graph (lesson 13): it is launched
-# kernel by kernel, and all who decode wait for it. At a low load most tokens come from steps without a prompt, so the median does not show
+# The long gaps are steps in which somebody's prompt is computed. When this was recorded, such a step was launched
+# kernel by kernel (lesson 13), and all who decode wait for it. At a low load most tokens come from steps without a prompt, so the median does not show
 # it, and the 99th percentile does.
 #
 # ## Quality beside speed
