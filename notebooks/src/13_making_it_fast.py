@@ -61,7 +61,7 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # so it needs no memory here.
 
 # %%
-predict("13.limit", "0.6 billion weights in bfloat16, one sequence, an H200 that reads 4.2 TB/s. What is the limit of one decode step?",
+predict("13.limit", "0.6 billion weights in bfloat16, one sequence, an H200 that reads 4.3 TB/s. What is the limit of one decode step?",
         ["About 0.3 ms", "About 3 ms", "About 30 ms"], answer=0)
 
 # %%
@@ -293,7 +293,8 @@ with torch.inference_mode():
 # - length 0: its attention **reads nothing**;
 # - its token goes into a row of the token buffer that belongs to nobody.
 #
-# We test the first two, with four rows of which two are padding:
+# Here are steps without padding and with it. (`fused` is the model as the section
+# *Fusing* builds it; it computes the same logits.)
 
 # %%
 @torch.inference_mode()
@@ -554,8 +555,8 @@ for rows in (1, 4, 16, 64):
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# On a GPU up to some dozens of rows take about as long as one, because reading the weight is the limit (lesson 09). A CPU does far
-# fewer operations a second, so there more rows soon cost more time.
+# A CPU does few operations a second, so more rows soon cost more time. On a GPU reading the weights stays the limit for longer (lesson 09):
+# in the steps below, the products of 64 sequences take less than twice the time of those of one.
 #
 # ## All four batch sizes
 #
@@ -572,23 +573,17 @@ now
 # %%
 recorded("13", 1)
 
-# %% [markdown]
-# Each step once more in numbers, by what its kernels are for:
-
 # %%
 for step in steps_now():
-    took, launches = parts(step), Counter()
-    for _, group, _, _, count, _ in step["kernels"]:
-        launches[group] += count or 0
-    print(f"{step['name']:>13}, limit {step['limit']:>5,.0f} of {step['took']:>5,.0f} µs:",
-          ", ".join(f"{group} {us:,.0f} µs ({launches[group]} kernels)" for group, us in took.most_common() if group != "idle"))
+    took = parts(step)
+    print(f"{step['name']:>13}: products {took['weights'] / step['limit']:.1f} times the limit, attention {took['attention'] / step['limit']:.1f} times; "
+          f"products {took['weights'] / step['took']:.0%} of the step, attention {took['attention'] / step['took']:.0%}")
 
 # %% [markdown]
 # - **1 sequence.** The products are most of the step. The kernels of attention and the small ones are many and short.
-# - **8 sequences.** Products take longer than the limit by themselves. Half of them are `some_rows`, the course's own kernel for up to 16
-#   rows. Attention is split and merged (lesson 08).
+# - **8 sequences.** Products take longer than the limit by themselves. Attention is split and merged (lesson 08).
 # - **64 sequences.** Attention is the largest part, and takes as long as the limit by itself.
-# - **256 sequences.** Nearly all of it is attention. Products and choosing are small beside it.
+# - **256 sequences.** Four fifths of it are attention. Products and choosing are small beside it.
 #
 # ## Choosing tokens
 #
@@ -948,7 +943,8 @@ for workload, found in speeds.items():
 recorded("13", 3)
 
 # %% [markdown]
-# (Only the course was measured with top-p too.) With few sequences the limit is still far away: table 1 above has one sequence at 41 % of it
+# (Both had random weights in bfloat16 and the same requests. vLLM ran as its class `LLM`, with CUDA graphs, its engine in the calling process and no text made of the
+# tokens. Only the course was measured with top-p too.) With few sequences the limit is still far away: table 1 above has one sequence at 41 % of it
 # and eight at 35 %.
 #
 # ## Break it
