@@ -90,7 +90,7 @@ for n in (2, 4):
     print(f"{n} GPUs: parts {list(parts[0].shape)}; the sum of the parts is the whole MLP: {torch.allclose(sum(parts), whole)}")
 
 # %% [markdown]
-# Each GPU has the part of the vector that its inputs of `down` need. The activation (silu) works on each number alone, so it can be applied to a part. Only the sum
+# Each GPU already has the part of the vector that its part of `down` is multiplied with. The activation (silu) works on each number alone, so it can be applied to a part. Only the sum
 # at the end is sent.
 #
 # What if `gate` and `up` are cut by inputs? Then each GPU has a part of each *sum*. The silu of a sum is not the sum of the silus, so the parts of both have to be summed
@@ -139,7 +139,7 @@ ranks = make_ranks(2)
 print(f"whole model: {config.num_parameters:,} weights; rank 0: {ranks[0].config.num_parameters:,}, rank 1: {ranks[1].config.num_parameters:,}")
 
 # %% [markdown]
-# The norms are held twice; everything else once. Now the forward pass. `all_reduce` stands for the only thing that ranks do together: each brings a
+# The norms are held twice; everything else once. Now the forward pass. In `all_reduce` the ranks work together: each brings a
 # tensor, and each gets the sum of all.
 
 # %%
@@ -158,12 +158,13 @@ def embed(rank, number, token_ids):
     return rank.model.embed_tokens(here.clamp(0, rank.config.vocab_size - 1)) * own[:, None]
 
 
-def add(hidden, sums):
-    return [one + total for one, total in zip(hidden, sums)]
+def after_the_sum(hidden, parts):
+    """Adds the parts up over the ranks, and the result to the vectors from before."""
+    return [one + total for one, total in zip(hidden, all_reduce(parts))]
 
 
 @torch.inference_mode()
-def forward(ranks, token_ids, positions, caches):
+def forward(ranks, token_ids, positions, caches, add=after_the_sum):
     """The logits of the last token, by ranks that each hold a part of the model and of the KV cache."""
     hidden = all_reduce([embed(rank, number, token_ids) for number, rank in enumerate(ranks)])
     cos, sin = rotary_angles(positions, config)
@@ -171,17 +172,17 @@ def forward(ranks, token_ids, positions, caches):
         layers = [rank.model.layers[i] for rank in ranks]
         parts = [layer.self_attn(layer.input_layernorm(h), cos, sin, cache, i)
                  for layer, h, cache in zip(layers, hidden, caches)]
-        hidden = add(hidden, all_reduce(parts))                  # after o
+        hidden = add(hidden, parts)                              # after o
         parts = [layer.mlp(layer.post_attention_layernorm(h)) for layer, h in zip(layers, hidden)]
-        hidden = add(hidden, all_reduce(parts))                  # after down
+        hidden = add(hidden, parts)                              # after down
     return torch.cat([rank.lm_head(rank.model.norm(h[-1:])) for rank, h in zip(ranks, hidden)], -1)
 
 
-def generate(ranks, prompt, max_tokens, run=forward):
+def generate(ranks, prompt, max_tokens, add=after_the_sum):
     caches, ids = [ContiguousCache(rank.config, 256) for rank in ranks], list(prompt)
     start = 0
     for _ in range(max_tokens):
-        logits = run(ranks, torch.tensor(ids[start:]), torch.arange(start, len(ids)), caches)
+        logits = forward(ranks, torch.tensor(ids[start:]), torch.arange(start, len(ids)), caches, add)
         start = len(ids)
         ids.append(int(logits.argmax()))
     return ids[len(prompt):]
@@ -197,7 +198,7 @@ print("the tokens of generate_naive:", written == wanted)
 # A sum of two parts is rounded differently from one long sum. In float32 this changes the last bits of the logits. It changes a greedy token only if the two largest
 # logits are that close (lesson 01).
 #
-# What was sent in the last step, for one token:
+# What was summed in the last step, for one token:
 
 # %%
 per_step = 1 + 2 * config.num_layers
@@ -205,8 +206,8 @@ print(f"{per_step} sums: 1 for the embedding and 2 in each of {config.num_layers
 print(f"in all {sum(sent[-per_step:]):,} bytes; the weights that each rank read: {4 * ranks[0].config.num_parameters:,} bytes")
 
 # %% [markdown]
-# At the end each rank has the logits of its own part of the vocabulary. They are *gathered*: put beside one another. For a greedy token it would be enough to send
-# each rank's largest logit and its id.
+# At the end each rank has the logits of its own part of the vocabulary. They are *gathered*: put beside one another. These bytes are not counted above: for a greedy token
+# it would be enough to send each rank's largest logit and its id.
 #
 # ### See it
 #
@@ -233,25 +234,13 @@ predict("17.residual", "Each of two ranks adds the residual to its part, and the
         answer=1)
 
 # %%
-def add_before(hidden, parts):
+def before_the_sum(hidden, parts):
     return all_reduce([one + part for one, part in zip(hidden, parts)])
 
 
-@torch.inference_mode()
-def forward_wrong(ranks, token_ids, positions, caches):
-    hidden = all_reduce([embed(rank, number, token_ids) for number, rank in enumerate(ranks)])
-    cos, sin = rotary_angles(positions, config)
-    for i in range(config.num_layers):
-        layers = [rank.model.layers[i] for rank in ranks]
-        hidden = add_before(hidden, [layer.self_attn(layer.input_layernorm(h), cos, sin, cache, i)
-                                     for layer, h, cache in zip(layers, hidden, caches)])
-        hidden = add_before(hidden, [layer.mlp(layer.post_attention_layernorm(h)) for layer, h in zip(layers, hidden)])
-    return torch.cat([rank.lm_head(rank.model.norm(h[-1:])) for rank, h in zip(ranks, hidden)], -1)
-
-
 print("right:", repr(tokenizer.decode(written[:12])))
-print("wrong:", repr(tokenizer.decode(generate(ranks, prompt, 12, forward_wrong))))
-print("wrong, with one rank:", generate(make_ranks(1), prompt, 12, forward_wrong) == written[:12], "- a test with one GPU does not find it")
+print("wrong:", repr(tokenizer.decode(generate(ranks, prompt, 12, before_the_sum))))
+print("wrong, with one rank:", generate(make_ranks(1), prompt, 12, before_the_sum) == written[:12], "- a test with one GPU does not find it")
 
 # %% [markdown]
 # All shapes are right and nothing is raised. The same error happens if `o` has a bias and every rank adds it: then it counts twice. Only one rank may add it.
@@ -436,7 +425,7 @@ def timed(name, engine):
 
 with Engine(part_of_rank_0, EngineConfig(tensor_parallel=2, num_blocks=64)) as engine:
     outputs = timed("two processes", engine)
-part_of_rank_0.ranks.close()
+part_of_rank_0.ranks.close()                                     # ends the second process, which load_sharded started
 print("the tokens of generate_naive:", [o.token_ids for o in outputs] == [generate_naive(model, ids, params) for ids in prompts])
 
 # %% tags=["nbval-ignore-output"]
@@ -448,13 +437,9 @@ print({name: f"{1e3 * spent / 24:.1f} ms a step" for name, spent in seconds.item
 # two GPUs. Two processes on a CPU show that the result is right. To save time they need larger products, or GPUs.
 #
 # If you give the engine the model's name, one line is enough, and the engine starts and ends the processes: `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its
-# own rows and columns from the file, so no process ever holds the whole model. `Shard.pieces` says which rows or columns these are, by the name of the weight. In its file `CUT` has
-# words instead of dimensions: "query rows", "kv rows", "query columns", "inner rows", "inner columns" or "vocabulary rows"; "inner" is the vector in the middle of the MLP:
-
-# %%
-show(Shard.pieces)
-
-# %% [markdown]
+# own rows and columns from the file, so none of these processes holds the whole model. `Shard.pieces` in `course_lib/parallel/shards.py` says which
+# rows or columns these are; `17.shard` is about that.
+#
 # ## Layers instead of columns: pipeline parallel
 #
 # The other cut: GPU 0 has the first layers, GPU 1 the next, and so on. At each border the vectors are sent once, not twice in each layer. But a token goes through all GPUs,
@@ -489,7 +474,7 @@ print(f"Llama 3 70B on 8 GPUs, each GPU sends for one token: {2 * LLAMA_70B.num_
       f"with tensor parallel, {token / 1e6:.3f} MB with pipeline parallel")
 
 # %% [markdown]
-# | | tensor parallel | pipeline parallel | replicas |
+# | | tensor parallel | pipeline parallel | replicas (next section) |
 # |---|---|---|---|
 # | a GPU has | some heads and columns of every layer | some whole layers | the whole model |
 # | sent for a token | two all-reduces in each layer | one vector at each border | nothing |
@@ -519,8 +504,8 @@ for name in ("random", "least_loaded", "prefix_aware"):
           f"requests {[m.num_requests for m in result.replicas]}")
 
 # %% [markdown]
-# With the prefix-aware router each engine serves some of the system prompts, and these fit into its cache. With the others each engine sees all of them, and they evict one
-# another. The router also has to keep the balance: without a limit (`max_imbalance`), a system prompt that everybody uses would fill one engine while the others idle.
+# With the prefix-aware router each engine serves some of the system prompts, and these fit into its cache. With the others each engine sees all of them, and there is room for half. The router also has to keep the balance: an engine with many more unfinished requests than the least loaded one (`max_imbalance`) is not chosen, whatever
+# it has in its cache. Else a system prompt that everybody uses would bring all requests to one engine.
 #
 # The router remembers what it sent, and asks no engine. `_known(i, hashes)` counts the blocks from the beginning of the prompt that engine i was sent before:
 
