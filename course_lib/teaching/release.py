@@ -68,8 +68,8 @@ def release(root, folder, names, *, report=print):
         _release_all(Files(Path(folder).resolve(), report), chosen)
     except OSError as error:
         raise ParameterError(
-            f"{folder} cannot be used as a course folder: {error.filename or 'writing there'}: {error.strerror}. Name a "
-            "folder that is new or your own, on a disk with room."
+            f"{folder} cannot be used as a course folder: {error.filename or 'writing there'}: {error.strerror}. Name "
+            "a folder that is new or your own, on a disk with room."
         ) from error
 
 
