@@ -150,8 +150,8 @@ for where in ("in the event loop", "in a thread"):
 # a **thread** of its own. (Torch gives up Python's lock, the GIL, while it computes; between its operations a step still holds it, and then the event loop waits.
 # vLLM's engine runs in a process of its own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
 #
-#     client  <-- HTTP -->  event loop  -- add, abort -->  inbox  -->  engine's thread: take all messages, run a step, ...
-#                               ^------------ the outputs of a step: one message ----------------'
+#     client <-- HTTP --> event loop -- add, abort --> inbox --> engine's thread: all messages, a step, ...
+#                             ^--------- the outputs of a step: one message ---------'
 #
 # The event loop puts a message into the inbox and goes on. The engine's thread looks into it between two steps:
 
