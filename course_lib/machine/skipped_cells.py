@@ -39,16 +39,19 @@ class SkippedCells:
 
     def __init__(self, shell):
         self.shell, self.names, self._skips = shell, set(), False
-        shell.set_custom_exc((NotHere, NameError, ImportError), self._tell)
+        self._others, self._tell_others = shell.custom_exceptions, shell.CustomTB  # such as practice/unknown_names.py
+        shell.set_custom_exc((*self._others, NotHere, NameError, ImportError), self._tell)
         shell.events.register("post_run_cell", self._end)
 
     def _tell(self, shell, kind, error, traceback, tb_offset=None):
         reason = self.reason(error)
-        if reason is None:
+        if reason is not None:
+            print(f"{reason}\n{KEPT}")
+            self._skips = True
+        elif isinstance(error, self._others):
+            self._tell_others(kind, error, traceback, tb_offset=tb_offset)
+        else:
             shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
-            return
-        print(f"{reason}\n{KEPT}")
-        self._skips = True
 
     def reason(self, error):
         """Why the cell that raised `error` is skipped; None: it is not, the error is one of the cell's own."""
