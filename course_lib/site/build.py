@@ -105,7 +105,7 @@ def _page(site, links, one, around, folder, notebook, out):
         here=folder,
         body=body,
         sections=sections(body),
-        views=sorted(views),
+        styles=["kit", *sorted(views)] if views else [],
         scripts=[*(["plotly"] if "charts" in views else []), *sorted(views)],
         colab=colab,
         source=f"{site['repository']}/blob/main/{folder}/{one.name}.ipynb",

@@ -25,7 +25,6 @@ class Entry:
     name: str  # 01_naive_decoding
     title: str
     teaches: str
-    why: str
     time: str
     exercises: list
     pages: tuple
@@ -42,7 +41,6 @@ def entry(name, notebooks, root):
         name,
         title_of(notebooks["notebooks"], name),
         head.get("You will", ""),
-        head.get("Why", ""),
         head.get("Time", "").rstrip("."),
         exercises_of(notebooks.get("exercises")),
         tuple(folder for folder in FOLDERS if folder in notebooks),

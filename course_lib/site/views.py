@@ -4,7 +4,7 @@ import html
 import re
 
 from course_lib.viz.kit.kept import kept_in
-from course_lib.viz.kit.page import VIZ, esm, stylesheet
+from course_lib.viz.kit.page import KIT_SHEETS, VIZ, esm, stylesheet
 
 # A picture whose view is not alive, and calls that do nothing without Python, each with what a reader should know.
 STILL = "This is the picture of a view. Run the notebook to step through it."
@@ -53,14 +53,16 @@ def note(sentence):
 def write_scripts(names, folder):
     """Writes the script and the style sheet of each view to `folder`, and plotly's bundle where a chart needs it.
 
-    They are scripts and no modules: from a file, browsers load no module.
+    They are scripts and no modules: from a file, browsers load no module. What the style sheets share is in kit.css.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    kit = "\n".join((VIZ / "kit" / sheet).read_text(encoding="utf-8") for sheet in KIT_SHEETS)
+    (folder / "kit.css").write_text(kit, encoding="utf-8")
     for name in sorted(names):
         body, _, view = esm(name).rpartition("export default ")
         script = f'(globalThis.courseViews ??= {{}})["{name}"] = (() => {{\n{body}return {view.strip()}\n}})();\n'
         (folder / f"{name}.js").write_text(script, encoding="utf-8")
-        (folder / f"{name}.css").write_text(stylesheet(name), encoding="utf-8")
+        (folder / f"{name}.css").write_text(stylesheet(name).removeprefix(kit), encoding="utf-8")
     if "charts" in names:
         from plotly.offline import get_plotlyjs
 

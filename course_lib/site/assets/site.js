@@ -16,6 +16,13 @@ function wake(figure) {
   }
 }
 
+// A region that scrolls sideways is reached by keyboard too.
+for (const pre of document.querySelectorAll("pre")) if (pre.scrollWidth > pre.clientWidth) pre.tabIndex = 0;
+
+const side = document.querySelector(".side");
+const current = side?.querySelector("[aria-current=page]");
+if (current) side.scrollTop = current.offsetTop - side.clientHeight / 4;
+
 const near = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
