@@ -216,7 +216,7 @@ check("04.slot_mapping", slot_mapping)
 # - `k_cache`, `v_cache`: `[num_blocks, block_size, num_kv_heads, head_dim]`;
 # - `block_table`: int64 `[max_blocks]`, the blocks of the sequence in order, padded with -1;
 # - returns a pair, k and v of its first `num_tokens` tokens (at least one): `[num_tokens, num_kv_heads, head_dim]` each, in the
-#   dtype of the pool and with exactly its numbers. The pool and the table are not changed. Slots and blocks of other sequences
+#   dtype of the pool and with exactly its numbers: new tensors, no views of the pool. The pool and the table are not changed. Slots and blocks of other sequences
 #   may hold anything, nan too.
 
 # %% nbgrader={"grade_id": "gather", "solution": true} course={"exercise": "04.gather"}

@@ -5,143 +5,11 @@ import torch
 from course_lib.errors import CourseError
 from course_lib.practice.judge.common_mistakes import NOTHING_RETURNED, PRINTED
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
-from course_lib.practice.report.tensors import numbers
 
 from .gather_answers import gather_by_index, gather_by_loop, gather_by_slot
 from .gather_mistakes import MISTAKES
+from .gather_trials import every_bit, gathered, kept_in, stays, untouched
 from .solutions.gather import gather
-
-
-def numbered_pool(num_blocks, block_size, heads, head_dim):
-    """k and v, each [num_blocks, block_size, heads, head_dim]: k counts 1, 2, 3, … in memory order, v is -k."""
-    k = (
-        torch.arange(num_blocks * block_size * heads * head_dim, dtype=torch.float32).view(
-            num_blocks, block_size, heads, head_dim
-        )
-        + 1
-    )
-    return k, -k
-
-
-def kept_in(dtype, table, num_tokens):
-    """The Trial of one sequence in a pool of this dtype, in which all that is not its own is nan."""
-
-    def act(answer):
-        pools = [x.to(dtype) for x in numbered_pool(6, 2, 1, 2)]
-        fill_others(pools, table)
-        got = answer(*pools, torch.tensor(table), num_tokens)
-        return [(list(x.shape), str(x.dtype), x.double().flatten().tolist()) for x in got]
-
-    lines = [
-        "from course_lib.practice.play import numbered_pool",
-        f"k_cache, v_cache = (x.to({dtype}) for x in numbered_pool(6, 2, 1, 2))",
-        f"others = {[b for b in range(6) if b not in table]}",
-        'k_cache[others] = v_cache[others] = float("nan")',
-        f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
-        "[(list(x.shape), x.dtype, x.tolist()) for x in (k, v)]",
-    ]
-    return Trial(lines, act, size=100 * num_tokens)
-
-
-def gathered(shape, table, num_tokens, note=""):
-    """The Trial of one sequence in a pool of this shape."""
-    lines = [
-        "from course_lib.practice.play import numbered_pool",
-        "# blocks, slots a block, heads, head_dim; k is 1, 2, 3, … and v is -1, -2, -3, …",
-        f"k_cache, v_cache = numbered_pool{shape}",
-        f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
-    ]
-
-    def act(answer):
-        got = answer(*numbered_pool(*shape), torch.tensor(table), num_tokens)
-        return list(got) if isinstance(got, (tuple, list)) else got
-
-    return Trial(
-        lines,
-        act,
-        show=shown,
-        explain=explain,
-        note=note,
-        size=100 * num_tokens * shape[2] * shape[3] + 10 * len(table) + shape[0] + shape[1],
-    )
-
-
-def fill_others(pools, table):
-    """Writes nan into all blocks that are not in the table."""
-    for x in pools:
-        x[[b for b in range(len(x)) if b not in table]] = float("nan")
-
-
-def untouched(shape, table, num_tokens, nan=False):
-    """The Trial of whether the pool and the table are the same after the call. nan: all other blocks hold nan."""
-
-    def act(answer):
-        given = (*numbered_pool(*shape), torch.tensor(table))
-        if nan:
-            fill_others(given[:2], table)
-        before = [t.clone() for t in given]
-        answer(*given, num_tokens)
-        return all(bool(((a == b) | (a.isnan() & b.isnan())).all()) for a, b in zip(before, given))
-
-    base = gathered(shape, table, num_tokens)
-    return Trial(
-        [
-            f"# are the pool and the table the same after the call?  shape {shape}, table {table}"
-            + ", nan in all other blocks" * nan,
-            *base.story,
-        ],
-        act,
-        size=base.size,
-    )
-
-
-def every_bit(table, num_tokens):
-    """The Trial of whether each number is exactly the one of the pool: 1/3, 2/3, … have no few digits."""
-
-    def act(answer):
-        pools = [x / 3 for x in numbered_pool(6, 2, 1, 2)]
-        got = answer(*pools, torch.tensor(table), num_tokens)
-        places = [(table[i // 2], i % 2) for i in range(num_tokens)]
-        return [torch.equal(x, torch.stack([pool[place] for place in places])) for x, pool in zip(got, pools)]
-
-    lines = [
-        "from course_lib.practice.play import numbered_pool",
-        "k_cache, v_cache = (x / 3 for x in numbered_pool(6, 2, 1, 2))",
-        f"k, v = gather(k_cache, v_cache, torch.tensor({table}), {num_tokens})",
-        f"# is each number exactly that of the pool? token 0 is k_cache[{table[0]}, 0], and so on",
-    ]
-    return Trial(lines, act, size=100 * num_tokens, note="k, v")
-
-
-def firsts(x):
-    """The first number of each of the first 8 tokens, in a short form."""
-    return numbers(x.reshape(len(x), -1)[:8, 0]) if x.ndim and len(x) else []
-
-
-def shown(outcome):
-    """k and v written out, or their shapes and first numbers."""
-    if isinstance(outcome, list) and len(outcome) == 2 and all(isinstance(x, torch.Tensor) for x in outcome):
-        if max(x.numel() for x in outcome) <= 16:
-            return "\n".join(f"{name} = {numbers(x)}" for name, x in zip("kv", outcome))
-        return "\n".join(
-            f"{name}: {list(x.shape)}, the first number of each token {firsts(x)}" for name, x in zip("kv", outcome)
-        )
-    return repr(outcome)
-
-
-def explain(expected, got):
-    """The shape that is wrong, or the first token that differs, in words."""
-    if not isinstance(got, list) or len(got) != 2:
-        return "Return two tensors: k and v."
-    for name, a, b in zip("kv", expected, got):
-        if not isinstance(b, torch.Tensor):
-            return f"`{name}` is {type(b).__name__}; it must be a tensor."
-        if a.shape != b.shape:
-            return f"`{name}` has the shape {list(b.shape)}; [num_tokens, num_kv_heads, head_dim] is {list(a.shape)}."
-        if not a.equal(b):
-            token = (a != b).reshape(len(a), -1).any(1).nonzero()[0].item()
-            return f"The first difference: token {token} of `{name}`."
-    return ""
 
 
 def equals_naive(answer):
@@ -214,6 +82,7 @@ UNTOUCHED = [
     for nan in (False, True)
     for shape, table, n in ((ONE, [2, 0], 3), (FLAT, [3, 1, -1], 5), (WIDE, [3, 0, -1], 4))
 ]
+STAYS = [stays(*case) for case in (CHUNK[0], PART[0], PART[1], PADDED[1])]
 EXACT = [every_bit(*case) for case in (([2, 0], 3), ([4], 2), ([5, 1, -1], 4))]
 
 GATHER = Exercise(
@@ -256,6 +125,11 @@ GATHER = Exercise(
             "The pool and the table are not changed", "The pool holds the keys and values of all sequences.", UNTOUCHED
         ),
         Property(
+            "The result stays as it is when the pool is written again",
+            "A view of the pool shows what later steps write there.",
+            STAYS,
+        ),
+        Property(
             "In `PagedCache`, the bundled model generates the same tokens as with `generate_naive`",
             "`generate_naive` is the course's reference.",
             run=equals_naive,
@@ -275,6 +149,11 @@ GATHER = Exercise(
             "`half()` and `bfloat16()` round, and what is rounded does not come back. Index the pool, and convert "
             "nothing.",
             is_made_by=lambda answer, found: found.trial in EXACT and isinstance(found.outcome, list),
+        ),
+        Mistake(
+            "views of the pool are returned.",
+            "A slice of the pool is the pool's own memory. An index with a tensor, `torch.cat` and `clone()` copy.",
+            is_made_by=lambda answer, found: found.trial in STAYS and isinstance(found.outcome, list),
         ),
         *MISTAKES,
     ],

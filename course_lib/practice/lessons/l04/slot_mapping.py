@@ -95,6 +95,7 @@ MANY += [
 ]
 PADDED = [([[4, -1], [3, 0]], [0, 1], [1, 3], 2), ([[1, -1, -1]], [0, 0], [0, 1], 2), ([[2, -1]], [0], [0], 4)]
 FAR = [mapped([[7, 3, 5, 0, 2, 4]], [0], [20_971_519], 4_194_304, note="the last slot of block 2")]
+FAR += [mapped([[16_777_217, 3]], [0], [1], 2), mapped([[5], [2**31 + 1]], [1, 0], [2, 1], 4)]
 UNTOUCHED = [untouched(*case) for case in (PLAIN[2], EDGES[1], EDGES[3], MANY[1], *PADDED)]
 
 SLOT_MAPPING = Exercise(
