@@ -23,6 +23,7 @@ from .generate_answers import (
     stops_on_prompt,
 )
 from .generate_trials import (
+    ENDS_IN_ZERO,
     LONG,
     STOPPED,
     STOPPED_BY_ANY,
@@ -109,7 +110,7 @@ GENERATE = Exercise(
             "Each token follows from the whole sequence before it",
             "The model keeps nothing between calls, so every step computes every token again, at its own position, "
             "counted from 0.",
-            [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)] + [LONG],
+            [new_ids(p, n) for p in PROMPTS for n in (1, 2, 3, 5)] + [new_ids(*how) for how in ENDS_IN_ZERO] + [LONG],
         ),
         Property(
             "The loop ends after a stop token, which is the last id returned",
@@ -226,6 +227,7 @@ GENERATE = Exercise(
             (
                 loop(stop=lambda token, ids, stops: token in stops or token == 0),
                 loop(stop=lambda token, ids, stops: token in stops or ids[-3:] == [token] * 3),
+                loop(stop=lambda token, ids, stops: token in stops or token == ids[-1] == 0),
             ),
             ends_early,
         ),

@@ -70,6 +70,9 @@ LONG = Trial(
     size=9002,
 )
 
+ENDS_IN_ZERO = [(p, n) for p in ([0], [1, 0], [3, 0], [2, 4, 0], [4, 1, 0, 0]) for n in (2, 5)]
+"""Token 0 is an ordinary one: 0 comes after each of these, or soon after."""
+
 STOPPED = [(p, n, (s,)) for p in PROMPTS[:9] for s in (0, 1, 3) for n in (1, 3, 6)] + [
     ([1, 2, 3], 6, (0, 3)),
     ([3, 3], 6, (4, 2)),

@@ -9,7 +9,7 @@ from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_in
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report import tensors
 
-from .greedy_answers import greedy_argmax, greedy_loop, greedy_softmax, in_the_middle, within_a_thousandth
+from .greedy_answers import greedy_argmax, greedy_loop, in_the_middle, search_from, within_a_thousandth
 from .solutions.greedy import greedy
 
 
@@ -62,14 +62,6 @@ def untouched(values):
         show=tensors.outcome,
         size=len(values),
     )
-
-
-def search_from(logits, least):
-    best = 0
-    for token, logit in enumerate(logits.tolist()):
-        if logit > least:
-            best, least = token, logit
-    return best
 
 
 def a_pair(_, found):
@@ -143,6 +135,8 @@ CLOSE = [
     )
 ]
 """Logits that half precision, rounding to four digits or a tolerance of 1 in 100,000 makes equal."""
+TINY = [choice(v, "both are close to 0, and not equal", digits=2) for v in ([1e-9, 3e-9], [-3e-9, -1e-9])]
+"""Logits of which exp is 1."""
 BELOW = [choice([-2e30, -1e30]), choice([-3e4, -2e4])]
 LEVELS = (-2.0, -1.0, 0.0, 1.0)
 
@@ -173,7 +167,7 @@ GREEDY = Exercise(
             "Two logits that are close are not equal",
             "The larger logit wins, however little larger it is. Lower precision, rounding and `isclose` make the two "
             "equal.",
-            CLOSE,
+            CLOSE + TINY,
         ),
         Property(
             "A token with a logit of -inf is never chosen",
@@ -252,8 +246,8 @@ GREEDY = Exercise(
         ),
         Mistake(
             "logits are rounded, or compared with a tolerance.",
-            "Half precision, `round` and `isclose` make close logits equal, and the lowest id of them is taken. "
-            "Compare the logits as they come.",
+            "Half precision, `round`, `isclose` make close logits equal, and the lowest id of them is taken. "
+            " Compare the logits as they come.",
             (
                 lambda logits: int(logits.half().argmax()),
                 lambda logits: int(logits.bfloat16().argmax()),
@@ -263,6 +257,11 @@ GREEDY = Exercise(
                 lambda logits: int(torch.isclose(logits, logits.max()).nonzero()[0]),
                 within_a_thousandth,
             ),
+        ),
+        Mistake(
+            "softmax or exp is taken first, and rounds.",
+            "exp of two logits that are close can be one and the same float. Compare the logits themselves.",
+            is_made_by=lambda answer, found: found.trial in TINY,
         ),
         Mistake(
             "a token is drawn at random.",
@@ -292,8 +291,8 @@ GREEDY = Exercise(
         "`return int(logits.argmax())`, or, if you do not want to rely on `argmax` for ties: "
         "`return int((logits == logits.max()).nonzero()[0])`.",
     ],
-    rights=[greedy, greedy_argmax, greedy_loop, greedy_softmax],
+    rights=[greedy, greedy_argmax, greedy_loop],
     why="`logits == logits.max()` marks every token with the largest logit, `nonzero()` lists their ids in rising "
     "order, and the first is the lowest. `argmax` alone is right as well: torch promises the first of equals. Softmax "
-    "does not change the order, so it is not needed here.",
+    "is not needed here: it can only make two close logits equal.",
 )
