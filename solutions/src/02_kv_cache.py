@@ -37,7 +37,7 @@ _ = setup(quiet=True)
 #
 # `config` has the attributes `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
 # are `[num_new, num_kv_heads, head_dim]`. Query heads that follow each other share a key/value head. Scores are
-# divided by the square root of `head_dim`.
+# divided by the square root of `head_dim`. They can be of any size, above 1,000 and below -1,000 too.
 
 # %% nbgrader={"grade_id": "cache", "solution": true} course={"exercise": "02.cache"}
 class ContiguousCache:

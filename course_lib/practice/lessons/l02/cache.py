@@ -18,6 +18,7 @@ from .cache_trials import (
     num_tokens_between,
     second_sequence,
     shapes,
+    steep,
     too_many,
 )
 from .solutions.cache import ContiguousCache
@@ -69,6 +70,7 @@ TWO_CACHES = [
 ]
 SAME_MEMORY = [same_memory(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [2, 1])]
 BETWEEN = [num_tokens_between(shape, split) for shape in (LAYERS, DEEP) for split in ([1], [2, 1])]
+STEEP = [steep(shape, split, times) for shape in (ONE, WIDE, TWO) for split in ([3], [2, 3]) for times in (30, 300)]
 UNTOUCHED = [untouched(shape, count) for shape in (ONE, WIDE, LAYERS, GROUPS) for count in (1, 3)]
 
 CACHE = Exercise(
@@ -97,6 +99,11 @@ CACHE = Exercise(
             "A step of several tokens may come after earlier steps",
             "Row i of the step is at position `start + i`, so it attends to keys 0 to `start + i`.",
             [attends(shape, split) for shape in PLAIN for split in CHUNKS],
+        ),
+        Property(
+            "A later token has no weight, and no score overflows, however large the scores are",
+            "Beside scores of -1000, a masked score of -100 would be the largest. Only -inf gives a weight of 0.",
+            STEEP,
         ),
         Property(
             "Every layer and every key/value head has its own keys and values",
@@ -174,7 +181,7 @@ CACHE = Exercise(
             slow=True,
         ),
     ],
-    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED, BETWEEN),
+    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED, BETWEEN, STEEP),
     hints=[
         "Two tensors are enough for the keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, "
         "head_dim]`, made in `__init__`. `num_tokens` says how many positions are in use.",

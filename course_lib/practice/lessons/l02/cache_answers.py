@@ -60,7 +60,8 @@ class cache_by_hand:  # noqa: N801
             self.kv[0, layer, at + row], self.kv[1, layer, at + row] = k[row], v[row]
             for head in range(q.shape[1]):
                 keys, values = self.kv[:, layer, : at + row + 1, head // group]
-                weights = torch.exp(keys @ q[row, head] / q.shape[2] ** 0.5)
+                scores = keys @ q[row, head] / q.shape[2] ** 0.5
+                weights = torch.exp(scores - scores.max())
                 out[row, head] = weights @ values / weights.sum()
         if layer == self.layers - 1:
             self.num_tokens += len(k)
@@ -151,6 +152,8 @@ class WrongCache:
     room = "check"
     returns = staticmethod(lambda out: out)
     dtype = torch.float32  # of the memory
+    hidden = -torch.inf  # the score of a masked key
+    weights = staticmethod(lambda scores: scores.softmax(-1))
     allocates = "once"  # or "late": in the first step; "again": in reset() too; "for all": once for all caches
 
     @classmethod
@@ -206,5 +209,5 @@ class WrongCache:
         heads = [self.kv_head(h, q.shape[1] // k.shape[1], k.shape[1]) for h in range(q.shape[1])]
         keys, values = (x[here, first:last][:, heads].transpose(0, 1).to(q.dtype) for x in (self.k, self.v))
         scores = q.transpose(0, 1) @ keys.mT * self.scale(q.shape[2])
-        scores = scores.masked_fill(~seen[:, first:last], -torch.inf)
-        return self.returns((scores.softmax(-1) @ values).transpose(0, 1))
+        scores = scores.masked_fill(~seen[:, first:last], self.hidden)
+        return self.returns((self.weights(scores) @ values).transpose(0, 1))

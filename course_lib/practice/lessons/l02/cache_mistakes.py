@@ -49,7 +49,12 @@ def overwrites_its_output(answer, found):
     return first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr()
 
 
-def mistakes(two_caches, same_memory, untouched, between):
+def is_finite(outs):
+    """Whether all outputs of a step are tensors of finite numbers."""
+    return isinstance(outs, list) and all(isinstance(out, torch.Tensor) and out.isfinite().all() for out in outs)
+
+
+def mistakes(two_caches, same_memory, untouched, between, steep):
     """The mistakes of 02.cache. The arguments are the trials of the properties that have these names."""
     return [
         Mistake(
@@ -67,6 +72,19 @@ def mistakes(two_caches, same_memory, untouched, between):
             "Other parts of a server read it between two layers. Set it when the last layer has its keys and values: "
             "`layer == num_layers - 1`.",
             is_made_by=writes_into(between),
+        ),
+        Mistake(
+            "masked keys get a finite score, not -inf.",
+            "A score can be lower than -100 or -10,000, and then the masked keys have the largest. `-torch.inf` is "
+            "below all of them.",
+            (WrongCache.variant(hidden=-100.0), WrongCache.variant(hidden=-1e4)),
+            lambda answer, found: found.trial in steep and is_finite(found.outcome),
+        ),
+        Mistake(
+            "exp of a score overflows.",
+            "exp(89) is infinite in float32. Subtract the largest score of the row first, as `softmax` does.",
+            WrongCache.variant(weights=lambda x: x.exp() / x.exp().sum(-1, keepdim=True)),
+            lambda answer, found: found.trial in steep and not isinstance(found.outcome, Raised),
         ),
         *KNOWN,
         Mistake(

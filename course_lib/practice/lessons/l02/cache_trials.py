@@ -66,6 +66,24 @@ def attends(shape, split, max_tokens=None, nan=False):
     )
 
 
+def steep(shape, split, times):
+    """The Trial of what the last step returns, with q and k so large that no finite score hides a later token."""
+
+    def act(answer):
+        cache, start, outs = answer(shape, 9), 0, []
+        for n in split:
+            steps = [(layer, *tokens(shape, layer, start, n)) for layer in range(shape.num_layers)]
+            outs = [cache.attend(layer, q * times, k * times, v) for layer, q, k, v in steps]
+            start += n
+        return outs
+
+    lines = begin(shape, 9, ", tokens")
+    for start, n in zip([sum(split[:i]) for i in range(len(split))], split):
+        lines += [f"q, k, v = tokens(shape, 0, {start}, {n})", f"cache.attend(0, {times} * q, {times} * k, v)"]
+    size = times * size_of(shape, split)
+    return Trial(lines, act, show=layers_shown, size=size, explain=explain, note="scores of some hundreds or more")
+
+
 def shapes(shape, split):
     def act(answer):
         return [
