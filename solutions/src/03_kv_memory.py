@@ -50,7 +50,8 @@ for name in ("Llama 2 7B", "Llama 3 8B", "Qwen3 32B", "DeepSeek-V3"):
 #
 # A GPU has `gpu_bytes` of memory. The share `usable` of all of it may be used; the weights take `weight_bytes` of
 # that, and the cache gets the rest. Each request has `tokens` tokens of `kv_bytes_per_token` bytes each. Return how
-# many whole requests fit, as an `int`; 0 if the weights leave no room. `usable` is 0.9 if it is not given.
+# many whole requests fit, as an `int`; 0 if the weights leave no room. `usable` is 0.9 if it is not given. All sizes here
+# are below 2⁵³ bytes, so that a float holds them.
 
 # %% nbgrader={"grade_id": "max_requests", "solution": true} course={"exercise": "03.max_requests"}
 def max_requests(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):

@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from course_lib.kvcache.catalogue import MODELS
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, rounds_large_numbers
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 
 from .solutions.bytes_per_token import bytes_per_token
@@ -25,7 +25,7 @@ def bytes_divided(shape, bits):
     layer = 2 * shape.num_kv_heads * shape.head_dim
     if shape.kv_lora_rank is not None:
         layer = shape.kv_lora_rank + shape.qk_rope_head_dim
-    return int(shape.num_layers * layer * (bits / 8))
+    return shape.num_layers * (layer * bits // 4) // 2
 
 
 SIZES = ("num_layers", "num_heads", "num_kv_heads", "head_dim")
@@ -127,6 +127,8 @@ REAL = [
     "DeepSeek-V3",
 ]
 
+LARGE = [computed((3, 1, 1, 2**60 + 1), bits) for bits in (8, 16)] + [computed((3, 4, 3, 2**58 + 7), 32)]
+
 BYTES_PER_TOKEN = Exercise(
     id="03.bytes_per_token",
     title="Bytes of one token",
@@ -163,9 +165,15 @@ BYTES_PER_TOKEN = Exercise(
             "These numbers decide which GPU a model needs.",
             [real(name, bits) for name in REAL for bits in (8, 16)],
         ),
+        Property(
+            "It is exact however large the numbers are",
+            "A plan that adds up many of them fails at the limit by what was rounded away.",
+            LARGE,
+        ),
     ],
     mistakes=[
         *RETURNS_NOTHING,
+        rounds_large_numbers(LARGE),
         Mistake(
             "only keys or only values are counted.",
             "Attention needs both: keys for the scores, values for the weighted sum. The factor 2 stands for them.",
