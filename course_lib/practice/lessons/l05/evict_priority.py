@@ -7,7 +7,7 @@ from course_lib.practice.judge.exercise import Exercise, Property
 from course_lib.practice.judge.programs import told
 
 from .evict_priority_mistakes import MISTAKES
-from .eviction_game import MANY, EvictionsByPriority, Row, played
+from .eviction_game import MANY, OUTLIVED, EvictionsByPriority, Row, played
 from .solutions.evict_priority import PriorityEviction
 
 
@@ -271,6 +271,11 @@ EVICT_PRIORITY = Exercise(
                 )
                 for first, second, between in ((0, 5, 2), (0, 3, 1), (1, 4, 2), (-1, 2, 0))
             ],
+        ),
+        Property(
+            "Age decides among equal priorities only, however long a block is idle",
+            "An important block may be idle for days. Less important ones still go first.",
+            OUTLIVED,
         ),
         Property(
             "In any order of calls, the right blocks are evicted",

@@ -2,7 +2,7 @@
 
 from course_lib.practice.judge.exercise import Mistake
 
-from .eviction_game import FirstInFirstOut, Policy
+from .eviction_game import OUTLIVED, FirstInFirstOut, Policy
 from .eviction_mistakes import HOLDING, ROOM
 
 
@@ -135,6 +135,21 @@ MISTAKES = [
             Policy.variant(better=lambda new, old, largest=largest: min(new, largest if old is None else old))
             for largest in (99, 100, 255, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 10**6, 10**9, 2**31 - 1)
         ),
+    ),
+    Mistake(
+        "priority and age are added up to one number.",
+        "An age grows without end, so in time it is more than any factor before the priority. Compare a pair: "
+        "`(-priority, since)`.",
+        tuple(
+            Policy.variant(rank=lambda policy, block, by=by: policy.since[block] - by * policy.priority[block])
+            for by in (100, 10_000)
+        ),
+        lambda answer, found: found.trial in OUTLIVED and isinstance(found.outcome, list),
+    ),
+    Mistake(
+        "the blocks of a release are put into the order of their ids.",
+        "An id says nothing about the place in the sequence. Go through the list as it was given, from its end.",
+        (Policy.variant(order=sorted), Policy.variant(order=lambda block_ids: sorted(block_ids, reverse=True))),
     ),
     Mistake(
         "priorities are compared as text.",

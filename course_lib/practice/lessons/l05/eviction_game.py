@@ -2,6 +2,7 @@
 
 from itertools import count
 
+from course_lib.practice.judge.exercise import Trial
 from course_lib.practice.judge.outcome_text import a_kind
 from course_lib.practice.judge.programs import NAMES, Game, Seen, Senseless, random_trials
 
@@ -99,6 +100,29 @@ class EvictionsByPriority(Evictions):
     lines = {**Evictions.lines, "begin": "{0} = {1}; policy.use({0}, {2})", "again": "policy.use({0}, {1})"}
 
 
+def outlived(times):
+    """The Trial of a block of priority 0 that is idle for long, and a less important one that was used often since."""
+
+    def act(answer):
+        policy = answer()
+        policy.use([0], 0)
+        policy.release([0])
+        for _ in range(times):
+            policy.use([6], 1)
+            policy.release([6])
+        return policy.evict(1)
+
+    lines = [
+        "policy = PriorityEviction()",
+        "policy.use([0], 0); policy.release([0])",
+        f"for _ in range({times:_}):",
+        "    policy.use([6], 1); policy.release([6])",
+        "policy.evict(1)",
+    ]
+    return Trial(lines, act, size=times, note="1 is less important than 0")
+
+
+OUTLIVED = [outlived(times) for times in (3, 300, 12_000)]
 TREE = ([0], [0, 1], [0, 1, 2], [0, 1, 2, 3], [0, 1, 4], [0, 5], [6], [6, 7], [6, 7, 8], [9], [9, 2])
 """Sequences of random programs. The last one can begin only while block 2 is not cached after block 1."""
 

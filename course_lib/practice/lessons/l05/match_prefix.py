@@ -87,7 +87,7 @@ def untouched(num_tokens, block_size, cached):
 UNTOUCHED = [
     untouched(n, 2, cached)
     for n, cached in ((5, {0: 3, 1: 4}), (3, {0: 1}), (7, {0: 5, 1: 6, 2: 7}), (3, {}), (7, {0: 5}), (7, {1: 6}))
-]
+] + [untouched(n, 2, cached) for n, cached in ((2, {0: 3}), (4, {0: 3, 1: 4}), (4, {0: 3}), (6, {1: 2}))]
 PLAIN = [
     (3, 2, {}),
     (3, 2, {0: 5}),
