@@ -158,7 +158,7 @@ print("the same:", torch.allclose(merged, standard_attention(q, k, v, causal=Fal
 # %% [markdown]
 # ## 06.tile_mask · What a mask leaves of a tile
 #
-# `rows` and `cols` are half-open ranges of positions, `(start, end)`, neither empty. Return `"all"` where every pair of the tile
+# `rows` and `cols` are half-open ranges of positions of any size, `(start, end)`, neither empty. Return `"all"` where every pair of the tile
 # may be seen, `"none"` where no pair may, and `"some"` for anything else.
 #
 # - `causal`: a query sees keys at its own position and before.

@@ -8,7 +8,7 @@ from course_lib.practice.judge.running import Raised
 
 from .solutions.tile_mask import tile_mask
 from .tile_mask_answers import all_edge, pair_by_pair, tile_by_documents, wrong
-from .tile_mask_trials import AMONG_MANY, HUGE, asks, grid
+from .tile_mask_trials import AMONG_MANY, FAR, HUGE, STRADDLED, asks, grid
 
 TILE_MASK = Exercise(
     id="06.tile_mask",
@@ -78,7 +78,8 @@ TILE_MASK = Exercise(
                 asks((0, 2), (0, 2), False, None, [0, 1, 4]),
                 asks((1, 5), (1, 5), False, None, [0, 3, 8]),
                 asks((1, 4), (2, 5), False, None, [0, 3, 6]),
-            ],
+            ]
+            + STRADDLED,
         ),
         Property(
             "Causal mask, window and documents apply together",
@@ -113,6 +114,7 @@ TILE_MASK = Exercise(
             "pairs.",
             HUGE,
         ),
+        Property("Positions can be of any size", "Only differences of positions count.", FAR),
         Property(
             "With thousands of documents, only a few of their edges are looked at",
             "A batch of packed documents can have thousands, and a kernel asks for every tile.",
@@ -170,7 +172,8 @@ TILE_MASK = Exercise(
             "the documents of rows and columns are compared only at their starts and at their ends.",
             "A document can end inside the rows and inside the columns at the same index. The first and last row and "
             "the first and last column must all be in one document.",
-            wrong(ends_only=True),
+            (wrong(ends_only=True), wrong(ends_apart=True)),
+            lambda answer, found: found.trial in STRADDLED,
         ),
         Mistake(
             "the first token of a document is counted as part of the one before.",
@@ -228,6 +231,12 @@ TILE_MASK = Exercise(
             is_made_by=lambda answer, found: (
                 found.trial in AMONG_MANY and isinstance(found.outcome, tuple) and found.outcome[1] != "few"
             ),
+        ),
+        Mistake(
+            "positions or distances are cut to 32 bits.",
+            "Ints of Python have no limit; int32, and a bound such as 2**31, has one.",
+            wrong(cut=lambda x: max(-(2**31), min(x, 2**31 - 1))),
+            lambda answer, found: found.trial in FAR,
         ),
         Mistake(
             "every pair is tested.",

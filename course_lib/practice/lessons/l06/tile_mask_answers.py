@@ -43,13 +43,16 @@ def wrong(
     whole_from=None,
     number=bisect_right,
     itself=True,
+    ends_apart=False,
+    cut=lambda x: x,
     drops=lambda causal, window, documents: (causal, window, documents),
 ):
     """A wrong answer: the right one with a part replaced.
 
     number(documents, position): that of the document. itself: whether a token sees itself.
     skipped_from, whole_from: the row and the column, as indices into `corners`, by which a causal tile is taken as
-    fully masked, or as not masked at all.
+    fully masked, or as not masked at all. ends_apart: whether a tile is fully masked where neither the first nor the
+    last row and column are in one document. cut(position).
     """
 
     def answer(rows, cols, causal, window, documents):
@@ -57,6 +60,7 @@ def wrong(
             rows, cols = cols, rows
         causal, window, documents = drops(causal, window, documents)
         corners = rows[0], rows[1] - last, cols[0], cols[1] - last
+        corners = tuple(map(cut, corners))
         smallest, largest = corners[0] - corners[3], corners[1] - corners[2]
         high = INF if window is None or not window_counts else window - off
         low = 1 - itself if causal and causal_counts else -INF if causal or not both_sides else -high
@@ -67,6 +71,8 @@ def wrong(
         whole = low <= nearest and largest <= high
         if documents is not None and documents_count:
             numbers = [number(documents, at) for at in corners]
+            if ends_apart and numbers[0] != numbers[2] and numbers[1] != numbers[3]:
+                return merge("none")
             if first_only:
                 numbers = [numbers[0], numbers[0], numbers[2], numbers[2]]
             if numbers[1] < numbers[2] or numbers[3] < numbers[0]:

@@ -61,6 +61,16 @@ AMONG_MANY = [
     among_many((80_000, 80_008), (79_984, 80_000), 10_001, True, 64),
     among_many((400_000, 400_016), (400_000, 400_008), 100_000, False),
 ]
+STRADDLED = [asks((1, 5), (3, 7), False, None, [0, 2, 4, 6, 8]), asks((3, 7), (1, 5), True, None, [0, 2, 4, 6, 8])]
+"""Rows and columns that begin in different documents, end in different ones, and have one in common."""
+FAR = [
+    asks((2**40, 2**40 + 8), (2**40 - 8, 2**40), True, 5),
+    asks((2**40, 2**40 + 8), (2**40 + 8, 2**40 + 16)),
+    asks((2**33, 2**33 + 8), (2**33 - 8, 2**33), False, None, [0, 2**33, 2**34]),
+    asks((2**33, 2**33 + 8), (0, 8), True, 2**32),
+    asks((2**33, 2**33 + 8), (0, 8), True, 2**33),
+    asks((0, 8), (2**33, 2**33 + 8), False, 2**33),
+]
 HUGE = [
     asks((10**7, 2 * 10**7), (0, 10**7)),
     asks((0, 10**7), (10**7, 2 * 10**7)),
