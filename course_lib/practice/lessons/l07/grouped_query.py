@@ -12,6 +12,7 @@ from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, scales_
 from .grouped_query_answers import (
     copied,
     divided_by_kv_heads,
+    exchanged,
     flash_grouped,
     grouped_in_programs,
     made_contiguous,
@@ -149,6 +150,17 @@ GROUPED_QUERY = Exercise(
             "Pass the strides of each tensor, q.stride(0), q.stride(1), k.stride(0), …, and those of the result.",
             is_made_by=lambda answer, found: (
                 found.trial in VIEWS and getattr(found.outcome, "kind", "OutOfBounds") == "OutOfBounds"
+            ),
+        ),
+        Mistake(
+            "the two strides of a tensor are exchanged.",
+            "`stride(0)` leads to the next token, `stride(1)` to the next head. Do the order in the call and in the "
+            "kernel's arguments agree?",
+            (
+                altered(True, reads=lambda q, k, v: (q, exchanged(k), v)),
+                altered(True, reads=lambda q, k, v: (q, k, exchanged(v))),
+                altered(True, reads=lambda q, k, v: (q, exchanged(k), exchanged(v))),
+                altered(True, reads=lambda q, k, v: (exchanged(q), k, v)),
             ),
         ),
         rungs.OUTSIDE,

@@ -41,6 +41,13 @@ def wrong_heads(kv_heads_of):
     return lambda q, k, v, tile: in_programs(q, k, v, tile, True, kv_heads_of)
 
 
+def exchanged(x):
+    """What is read of a contiguous [tokens, heads, head_dim] where the strides of tokens and heads are exchanged."""
+    tokens, heads, head_dim = x.shape
+    at = torch.arange(tokens)[:, None] + heads * torch.arange(heads)
+    return x.reshape(-1, head_dim)[at.clamp(max=tokens * heads - 1)]
+
+
 def modulo_group(head, group, kv_heads):
     return head % group, head % group
 
