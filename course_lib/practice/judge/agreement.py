@@ -33,9 +33,11 @@ def agree(a, b, times=1, whole=False):
         return isinstance(a, Raised) and isinstance(b, Raised) and a.kind == b.kind
     if isinstance(a, dict) and isinstance(b, dict):  # a Counter, a defaultdict and the like are dicts
         return a.keys() == b.keys() and all(agree(a[k], b[k], times, whole) for k in a)
+    if isinstance(a, tuple) and isinstance(b, tuple):  # a NamedTuple is a tuple
+        return len(a) == len(b) and all(agree(x, y, times, whole) for x, y in zip(a, b))
     if type(a) is not type(b):
         return False
-    if isinstance(a, (list, tuple)):
+    if isinstance(a, list):
         return len(a) == len(b) and all(agree(x, y, times, whole) for x, y in zip(a, b))
     if isinstance(a, float):
         near = math.isclose(a, b, rel_tol=times * SHARE, abs_tol=times * LEAST_ALONE)
