@@ -57,6 +57,7 @@ def be(system):
         sys.modules[name] = None
     if system == "win32":
         sys.modules["msvcrt"] = msvcrt
+        signal.SIGBREAK = 21
     sys.platform = system
     platform.system = lambda: {"win32": "Windows", "darwin": "Darwin"}[system]
     warnings.filterwarnings("error", category=EncodingWarning, module=r"course_lib\.|__main__")
