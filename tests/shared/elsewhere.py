@@ -4,6 +4,7 @@ It takes away what the other system does not have, and says its name. What only 
 here: its drive letters, how it starts processes, its files that are locked while open.
 """
 
+import asyncio
 import os
 import platform
 import signal
@@ -22,7 +23,7 @@ WITHOUT = {
     "darwin": {os: "sched_getaffinity sched_setaffinity", signal: "sigtimedwait"},
 }
 """{system: {module: names that it does not have there}}"""
-LOADED_BEFORE = "asyncio getpass multiprocessing.connection platform selectors subprocess tempfile torch"
+LOADED_BEFORE = "getpass multiprocessing.connection platform selectors subprocess tempfile torch"
 """Libraries keep what they took from the real system when they were imported."""
 NO_MODULES = {"win32": "fcntl resource grp pwd termios tty pty triton", "darwin": "triton"}
 
@@ -58,6 +59,9 @@ def be(system):
     if system == "win32":
         sys.modules["msvcrt"] = msvcrt
         signal.SIGBREAK = 21
+        asyncio.ProactorEventLoop = type(
+            "ProactorEventLoop", (asyncio.SelectorEventLoop,), {"add_signal_handler": None}
+        )
     sys.platform = system
     platform.system = lambda: {"win32": "Windows", "darwin": "Darwin"}[system]
     warnings.filterwarnings("error", category=EncodingWarning, module=r"course_lib\.|__main__")
