@@ -323,14 +323,15 @@ _, report = run_static(model, prompts, [SamplingParams(max_tokens=n, ignore_eos=
 print(report)
 print("the same counts without a model:", count_batches(requests, static) == report)
 view = batch_slots(requests, static, num_slots=4)
+view.step = 8
 view
 
 # %% [markdown]
-# Step through it, or drag. Point at a request to see how long it waited.
+# The view is at step 8. Step through it, or drag. Point at a request to see how long it waited.
 #
 # - R1 wants three tokens. For how many runs is its row taken?
 # - In step 8 two of the four rows belong to requests that have finished, and two requests wait. When do those two start?
-# - In some columns nothing runs, although three requests wait. Which request do they wait for?
+# - In some columns nothing runs, although three requests wait, as in step 42 below. Which request do they wait for?
 
 # %%
 view.snapshot(step=42)
@@ -360,7 +361,7 @@ print(f"the run of 4 prompts of 1,024 tokens:        at least {1000 * max(prefil
 
 # %% [markdown]
 # With long prompts the first run of a batch takes as long as many decode runs. The counts in runs below compare batches with batches. They
-# are no seconds.
+# are not seconds.
 #
 # ## Measure: real lengths
 #
