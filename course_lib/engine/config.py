@@ -64,7 +64,8 @@ class EngineConfig:
     NGram(...) or DraftModel(model=...) from course_lib.engine with its settings. The greedy tokens are the same."""
     tensor_parallel: int = 1
     """Processes over which the model is shared out, each with a GPU of its own where there are GPUs: a divisor of the
-    number of query heads. vLLM: `tensor_parallel_size`."""
+    number of query heads. With fewer KV heads than processes, several processes hold the same KV head, so the KV cache
+    of each is larger than its share. vLLM: `tensor_parallel_size`."""
     enforce_eager: bool = False
     """On a GPU: True runs the model as it is, without CUDA graphs and fused kernels."""
     gpu_memory_utilization: float = 0.9

@@ -17,6 +17,9 @@ import torch.distributed as dist
 
 from course_lib.errors import ParallelError, ParameterError
 
+MEET = timedelta(seconds=60)
+"""In which ranks on CPUs that are all there find each other. Nothing can end the making of a group, so it is short."""
+
 
 class Group:
     """The ranks of one model, as one of them sees them.
@@ -35,11 +38,14 @@ class Group:
         if is_gpu:
             torch.cuda.set_device(self.device)
             os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")  # else a lost rank would end this process too
+        meets = store is not None and not is_gpu
         with _on_this_machine():
             dist.init_process_group(
                 "nccl" if is_gpu else "gloo", store=store, rank=rank if store else -1, world_size=size if store else -1,
-                timeout=timeout, device_id=self.device if is_gpu else None,
+                timeout=min(timeout, MEET) if meets else timeout, device_id=self.device if is_gpu else None,
             )  # fmt: skip
+        if meets:
+            dist.distributed_c10d._set_pg_timeout(timeout)
         if is_gpu and size > 1:
             self._try_direct()
 

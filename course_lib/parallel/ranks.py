@@ -27,7 +27,7 @@ import torch.distributed as dist
 from course_lib.errors import CourseError, NotHere, ParallelError, ParameterError
 
 from .group import Group, check_no_group
-from .worker import HERE, serve
+from .worker import AT_THE_DOOR, COME_IN, HERE, serve
 
 TIMEOUT = timedelta(minutes=5)
 PATIENCE_S = 5.0  # seconds that a process is given to end by itself
@@ -75,8 +75,16 @@ class Ranks:
         for here in self._here.values():
             while not here.wait(0.2):
                 self.check()
+        at_the_door = [AT_THE_DOOR.format(rank) for rank in self.processes]
+        while not store.check(at_the_door):  # while a group is made, nobody hears that a rank has ended
+            time.sleep(0.01)
+            self.check()
+        store.set(COME_IN, "")
         torch.set_num_threads(threads)
-        self.group = Group(0, self.size, _device(self.device, 0), store, TIMEOUT)
+        try:
+            self.group = Group(0, self.size, _device(self.device, 0), store, TIMEOUT)
+        except Exception as error:
+            raise self.broken(error) from error
         self.group.is_open = False
 
     def _join_torchrun(self):

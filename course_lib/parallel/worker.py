@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from multiprocessing.connection import Connection
 
+AT_THE_DOOR, COME_IN = "rank {} is at the door", "come in"  # keys of the store, before the group is made
 HERE = b"here"  # the first message to rank 0; any later one says why this process ends
 
 
@@ -81,7 +82,10 @@ def main():
         from .group import Group
 
         store = dist.TCPStore("127.0.0.1", how["port"], how["size"], is_master=False)
-        return Group(how["rank"], how["size"], how["device"], store, timedelta(seconds=how["timeout_s"]))
+        timeout = timedelta(seconds=how["timeout_s"])
+        store.set(AT_THE_DOOR.format(how["rank"]), "")
+        store.wait([COME_IN], timeout)
+        return Group(how["rank"], how["size"], how["device"], store, timeout)
 
     serve(connection, make_group)
     os._exit(0)  # the interpreter would take a second to put torch away

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from course_lib import Engine, EngineConfig, SamplingParams, load_model
-from course_lib.parallel.ranks import ROOT
+from course_lib.errors import ParallelError
+from course_lib.parallel.ranks import ROOT, Ranks
 
 HERE = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1")  # any free port
 PROMPT = "Once upon a time"
@@ -83,6 +84,23 @@ def test_the_others_end_by_themselves_when_rank_0_is_killed(start, expected):
     while is_there(helper) and time.monotonic() < until:
         time.sleep(0.05)
     assert not is_there(helper)
+
+
+ENDS_EARLY = """
+import json, os, sys
+from multiprocessing.connection import Connection
+Connection(json.loads(sys.argv[1])["fd"]).send_bytes(b"here")
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_process_that_ends_before_the_group_is_made_is_named_at_once(monkeypatch):
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda words, **how: popen([words[0], "-c", ENDS_EARLY, words[-1]], **how))
+    began = time.monotonic()
+    with pytest.raises(ParallelError, match=r"Rank 1 of 2 \(process \d+\) was ended by the signal SIGKILL"):
+        Ranks(2)
+    assert time.monotonic() - began < 120  # in the making of a group, nobody would hear of it for minutes
 
 
 def test_torchrun_starts_the_same_program(start, expected):
