@@ -7,7 +7,7 @@ from course_lib.viz.kit.kept import kept_in
 from course_lib.viz.kit.page import KIT_SHEETS, VIZ, esm, stylesheet
 
 # A picture whose view is not alive, and calls that do nothing without Python, each with what a reader should know.
-STILL = "This is the picture of a view. Run the notebook to step through it."
+STILL = "This is the picture of a view. The view itself answers where the notebook runs."
 PREDICT = "A guess needs Python: run the lesson to make yours."
 CHECK = "A check needs Python: run the notebook to check an answer of your own."
 CALLS = ((r"predict\(", PREDICT), (r"(course_lib\.)?check\(", CHECK))

@@ -12,7 +12,7 @@ pytest.importorskip("pdoc", reason="the extra `site` is not installed")
 from course_lib.errors import CourseError
 from course_lib.site import build_site
 from course_lib.site.api import listed
-from course_lib.viz import chart, recomputation_triangle
+from course_lib.viz import chart, chat_box, recomputation_triangle
 
 ADDRESS = "https://example.org/owner/course"
 COLAB = "https://colab.example.org/notebooks/01_small.ipynb"
@@ -48,6 +48,7 @@ def small_site(tmp_path_factory):
         new_markdown_cell(LINKS),
         shown(view),
         shown(chart("How long?", {"naive": ([1, 2], [1.0, 4.0])}, x="tokens", y="time", y_unit="s")),
+        shown(chat_box(lambda messages: iter(()))),  # it needs Python
         new_code_cell('predict("01.x", "How many?", ["one", "two"])'),
     ]
     answer = new_code_cell("answer = 42", metadata={"nbgrader": {"solution": True, "grade_id": "x"}})
@@ -102,6 +103,7 @@ def test_pages_say_what_the_notebooks_say(small_site):
     contents = (small_site / "index.html").read_text()
     assert "write <code>x</code>" in contents and "5 minutes" in contents and "<code>01.x</code> One x" in contents
     lesson = (small_site / "notebooks" / "01_small.html").read_text()
+    assert lesson.count("This is the picture of a view.") == 1
     assert "A guess needs Python" in lesson and "<math" in lesson and "<msub>" in lesson
     folded = '<summary>Show the answer</summary>\n<div class="input_area">'
     assert folded in (small_site / "solutions" / "01_small.html").read_text()
