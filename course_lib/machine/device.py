@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import torch
 
-from .skipped_cells import skip_what_is_not_here
+from .skipped_cells import skip_what_is_not_here, system_name
 
 
 @dataclass(frozen=True)
@@ -141,10 +141,7 @@ def _triton_state(has_gpu):
     """(compiled | interpreted | absent, why). A test kernel decides, because some machines silently return zeros."""
     if find_spec("triton") is None:
         if sys.platform != "linux":
-            return (
-                "absent",
-                f"Triton has no package for {platform.system()}; the torch twin of each kernel runs instead",
-            )
+            return ("absent", f"Triton has no package for {system_name()}; the torch twin of each kernel runs instead")
         return "absent", "Triton is not installed; `pip install triton` adds it"
     interpret = not has_gpu or os.environ.get("TRITON_INTERPRET") == "1"
     if interpret and "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":

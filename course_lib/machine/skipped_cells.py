@@ -18,9 +18,14 @@ def has_triton():
     return find_spec("triton") is not None
 
 
+def system_name():
+    """Windows, macOS, Linux: as people call it."""
+    return {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, platform.system())
+
+
 def without_triton():
     """A NotHere that says why Triton is not installed."""
-    why = "`pip install triton` adds it" if sys.platform == "linux" else f"it has no package for {platform.system()}"
+    why = "`pip install triton` adds it" if sys.platform == "linux" else f"it has no package for {system_name()}"
     return NotHere(
         f"Triton is not installed here ({why}), so no kernel can run. In an exercise, write the function in plain "
         "torch: that is rung 1, and complete in itself."

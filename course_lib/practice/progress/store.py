@@ -6,6 +6,7 @@ What cannot be written is kept for this session, and said.
 """
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -88,10 +89,11 @@ class Store:
         except StoreError as problem:
             notices.append(str(problem))
         except OSError as error:
+            room = "make room there, or " if error.errno == errno.ENOSPC else ""
             notices.append(
                 f"Progress could not be written to {self.folder} ({error.strerror or error}), so it is kept only "
-                f"until this kernel stops. The check itself is not affected. Make room there, or set the "
-                f"environment variable COURSE_HOME to a folder that you can write to."
+                f"until this kernel stops. The check itself is not affected. To keep progress, "
+                f"{room}set the environment variable COURSE_HOME to a folder that you can write to."
             )
         return notices
 
