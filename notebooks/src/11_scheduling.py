@@ -121,7 +121,7 @@ chart("What the token budget limits, and what it costs",
 
 # %% [markdown]
 # A smaller budget makes the longest step shorter, and the new request needs more steps to its first token. These steps are shorter too: 66
-# steps with 523 tokens in all against one step with 304. "In time" below has the times of both.
+# steps with 523 tokens in all against one step with 304. "In time" below says how long steps of different sizes take.
 #
 # vLLM's manual says the same of `max_num_batched_tokens`: smaller values such as 2,048 for a better inter-token latency, higher ones for a
 # better TTFT, and above 8,192 for the throughput of a small model on a large GPU (docs/configuration/optimization.md).
@@ -241,11 +241,7 @@ view
 #   in two pieces. Then d, and then e: the queue is in the order of arrival, and c and d arrived before e.
 # - **Step 25.** f is admitted. Its 8 tokens need two blocks, and four were free after step 12. But no request overtakes another. That
 #   leaves blocks unused for some steps, and it means that a stream of small requests cannot keep a large one waiting.
-
-# %%
-view.snapshot(step=21)
-
-# %% [markdown]
+#
 # ## Two ways to preempt
 #
 # There are two ways to preempt a request. **Recompute**: drop its keys and values, and compute them again later. **Swap**: copy its blocks to
@@ -542,9 +538,9 @@ for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
 print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. Any other step is launched kernel by kernel. From 16 to
-# 256 tokens it takes 12 to 13 ms, whatever is in it: it is **launch-bound**. So here a piece of a prompt makes a step 8 ms longer, one of 16
-# tokens as much as one of 512. That is a fact of this engine and not of the GPU. By the bound, pieces cost nothing up to 158 tokens in a step, and
+# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. When this was recorded, any other step was launched kernel
+# by kernel. From 16 to 512 tokens it takes 12 to 13 ms, whatever is in it: it is **launch-bound**. So here a piece of a prompt makes a step 8 ms
+# longer, one of 16 tokens as much as one of 512. That is a fact of that engine and not of the GPU. (Now it has graphs for these steps too.) By the bound, pieces cost nothing up to 158 tokens in a step, and
 # a step of 512 tokens takes three times as long as a step of one. From 512 tokens on the steps are near their bound.
 #
 # The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a sequence:
@@ -555,7 +551,7 @@ recorded("11", 1)
 # %% [markdown]
 # With a budget of 512 the longest gap is 20.1 ms, and the usual one 4.8 ms. With 8,192 the TTFT of the prompt is shorter, 228 ms instead of 336
 # ms, and all 32 sequences wait 196 ms once for a token. A budget of 256 brings nothing here: the longest gap is that of 512, because its steps
-# are launch-bound, and the prompt needs twice as many of them, so its TTFT is 699 ms.
+# were launch-bound, and the prompt needs twice as many of them, so its TTFT is 699 ms.
 #
 # And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
 
@@ -570,9 +566,8 @@ for tokens, again, out, home, size in zip(*(back.column(name) for name in (
 # %% [markdown]
 # In this run swap is faster: both copies of 8,192 tokens take 48 ms, and computing them again takes 219 ms. From 11 GB/s on in both directions swap
 # is faster for all three lengths, and the copies reach 42 to 47 GB/s. They go to **pinned** memory of the CPU, which the GPU reads and writes by
-# itself, on a stream of their own, so other kernels can run meanwhile. Through ordinary (**pageable**) memory the copies out reached 1.4
-# to 1.6 GB/s, and recompute was faster. Pinned memory has its price too: the first copy of a size waits until the CPU has pinned the memory, which
-# took 383 ms for 1,074 MB. Later copies find it pinned.
+# itself, on a stream of their own, so other kernels can run meanwhile. Ordinary (**pageable**) memory is slower: its
+# bytes go through a pinned buffer first. To pin memory takes time too, but only once.
 #
 # ## Break it
 #
