@@ -7,7 +7,8 @@ from course_lib.errors import ParameterError
 
 from .config import EngineConfig
 
-MOST_BLOCKS = 10_000_000
+MOST = {"num_blocks": 10_000_000, "block_size": 65_536, "max_num_seqs": 65_536, "max_num_batched_tokens": 10_000_000}
+"""What is typed larger is a mistake, and making its lists would fill the memory."""
 
 
 def parse_setting(text):
@@ -30,9 +31,9 @@ def read_engine_config(settings, **defaults):
             raise ParameterError(f"--engine is {text!r}, but it is NAME=VALUE; the names are {', '.join(known)}.")
         found[name] = parse_setting(value)
     config = EngineConfig(**found)
-    if config.num_blocks is not None and config.num_blocks > MOST_BLOCKS:
-        raise ParameterError(
-            f"--engine num_blocks={config.num_blocks} is more than {MOST_BLOCKS:,}: the lists of that many blocks "
-            f"alone would fill the memory. A server with the largest GPU has some hundred thousand."
-        )
+    for name, most in MOST.items():
+        if (getattr(config, name) or 0) > most:
+            raise ParameterError(
+                f"--engine {name}={getattr(config, name)} is more than {most:,}. Choose a smaller one."
+            )
     return config

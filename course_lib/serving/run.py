@@ -12,6 +12,8 @@ def run(name, config, served_name, host, port, *, api_key, most_requests, most_b
     for option, value, least in (("max-requests", most_requests, 1), ("max-body", most_bytes, 1), ("port", port, 0)):
         if value < least:
             raise ParameterError(f"--{option} is {value}, but it is at least {least}.")
+    if served_name is not None and not served_name.strip():
+        raise ParameterError("--served-model-name is empty. Leave it out, and the model keeps its name.")
     if not host.strip():  # to a socket it means every network
         raise ParameterError("--host is empty. Leave it out to listen on this machine only; 0.0.0.0 is every network.")
     if port > 65_535:

@@ -100,9 +100,10 @@ def test_a_kill_at_any_moment_of_an_import_or_an_export_leaves_the_old_file_or_t
         after, notices = Store(home).read()
         assert notices == []
         assert merged(after) in ([merged(old, new)] if done else [merged(old), merged(old, new)])
-        file.write_text("before")
+        before = json.dumps(new)
+        file.write_text(before)
         done = killed_at(number, lambda: transfer.export(file))
-        assert file.read_text() == "before" and not done or json.loads(file.read_text())["exercises"] is not None
+        assert file.read_text() == before and not done or json.loads(file.read_text())["exercises"] is not None
         transfer.export(file)  # what a kill left behind is in nobody's way
         assert json.loads(file.read_text())["guesses"] == workbook.store().read()[0]["guesses"]
 
@@ -186,7 +187,13 @@ def test_the_command_moves_progress_and_refuses_with_one_line_and_code_2(tmp_pat
     assert runner.invoke(app, ["progress", "import", file]).exit_code == 0
     assert "01.greedy" in runner.invoke(app, ["progress"]).output
     Path(file).write_text("no progress")
-    for words in (["import", file], ["import", file + " "], ["export", str(tmp_path)], ["export", ""]):
+    for words in (
+        ["import", file],
+        ["import", file + " "],
+        ["export", str(tmp_path)],
+        ["export", ""],
+        ["export", file],
+    ):
         monkeypatch.setattr(sys, "argv", ["course", "progress", *words])
         with pytest.raises(SystemExit) as end:
             main()

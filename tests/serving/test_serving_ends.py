@@ -255,6 +255,7 @@ def test_sigterm_drains_and_a_second_one_ends():
         "--max-body 0",
         "--api-key=",
         "--engine x=1",
+        "--served-model-name=",
     ],
 )
 def test_bad_input_of_the_command_is_one_line_and_exit_code_2(options):

@@ -20,9 +20,11 @@ FORMAT = "llm-inference-course progress"
 def export(path):
     """Writes all progress to `path`. Returns a sentence. The file is written whole or not at all.
 
-    Raises ParameterError where nothing can be read or written.
+    Raises ParameterError where nothing can be read or written, and for a file that holds something else.
     """
     path = Path(path).expanduser()
+    if path.is_file() and not _is_ours(path):
+        raise ParameterError(f"{path} is there and holds no progress, so it is left as it is. Name another file.")
     if problem := workbook.store().problem():
         raise ParameterError(f"Nothing was exported. {problem}")
     state, _ = workbook.store().read()
@@ -36,6 +38,17 @@ def export(path):
             f"that exists and that you can write to."
         ) from error
     return f"{_count(state)} exported to {path}. On the other machine: course progress import {path.name}"
+
+
+def _is_ours(path):
+    """Whether an export may go in the place of this file."""
+    try:
+        parsed(path.read_bytes(), path)
+    except Damaged:
+        return path.stat().st_size == 0
+    except (OSError, StoreError):
+        return False
+    return True
 
 
 def import_(path):

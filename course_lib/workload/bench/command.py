@@ -71,6 +71,8 @@ def bench(
     try:
         for name in ("output", "pictures", "compare", "anyway"):
             del given[name]
+        if output is not None and not output.strip():
+            raise ParameterError("--output is empty. Leave it out, or name a file.")
         options = BenchOptions(**given | {name: tuple(given[name] or ()) for name in lists})
         if compare is None and not anyway:
             raise typer.Exit(run_bench(options, output, pictures=pictures))

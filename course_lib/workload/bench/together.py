@@ -12,6 +12,9 @@ def check_together(options):
     is_batched = any(mode in ("static", "dynamic") for mode in o.mode)
     for wrong, what in (
         (o.simulate and o.url, "--simulate and --url are two things to measure. Give one of them."),
+        (o.model is not None and not o.model.strip(), "--model is empty. Leave it out, or name a model."),
+        (o.simulate and any(one.startswith("speculation=") for one in o.engine), "--engine speculation=... drafts with "
+         "a model or from text, and a simulation has neither. Leave one of the two."),
         (o.url and o.engine, "--engine sets up the course's engine; a server behind --url has its own settings. Leave "
          "one of the two."),
         (o.cost and not o.simulate, "--cost is for the simulator. Add --simulate, or leave it."),

@@ -17,7 +17,8 @@ BAD = """
 --trace no_such.csv --rate 3 | --trace no_such.csv --lengths chat | --num-requests 0 | --duration 0 | --duration nan
 --prefix-tokens 0 | --prefix-tokens 8 --prefix-share 3 | --prefix-tokens 8 --num-prefixes 0 | --prefix-share 0.5
 --seed -1 | --seed 5000000000 | --goodput ttft | --goodput ttft:-1 | --goodput x:3 | --goodput ttft:1 --goodput ttft:2
---engine num_blocks=1000000000000
+--engine num_blocks=1000000000000 | --engine block_size=99999999999999999999 | --engine max_num_seqs=9999999999999
+--model= | --output= | --simulate --engine speculation=ngram
 --engine x=1 | --engine max_num_seqs | --engine max_num_seqs=0 | --engine policy=x | --engine watermark=NaN
 --url localhost | --url ftp://host | --url http://me:key@host | --url http://host:x | --url http://host --simulate
 --url http://host --engine block_size=8 | --cost no_such.json | --simulate --cost no_such.json | --vocab-size 9
