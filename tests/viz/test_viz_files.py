@@ -1,13 +1,18 @@
 """The files of the views: scripts without imports, style sheets that touch nothing else, colours with contrast."""
 
+import io
 import re
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 from course_lib.errors import CourseError
 from course_lib.viz.kit.looks import request_colour
 from course_lib.viz.kit.page import VIZ, esm, scripts, stylesheet
-from course_lib.viz.kit.still import palette
+from course_lib.viz.kit.still import Picture, palette
 
 SCRIPTED = sorted(path.parent.name for path in VIZ.glob("*/view.js"))
 
@@ -103,3 +108,13 @@ def test_contrast(theme):
         graphics = ["accent", "faint", "r0", "r1", "r2", "r3", "r4", "r5"]
         assert {name: contrast(colours[name], ground) for name in graphics if contrast(colours[name], ground) < 3} == {}
     assert contrast(colours["on-accent"], colours["accent"]) >= 4.5
+
+
+def test_a_small_area_keeps_its_colour_in_a_picture():
+    pale = np.random.default_rng(0).integers(150, 256, (60, 60, 3), dtype=np.uint8)  # many large areas of other colours
+    pale[30, 30] = (196, 107, 156)
+    figure = Figure(figsize=(3, 3), dpi=100)
+    FigureCanvasAgg(figure)
+    figure.add_axes((0, 0, 1, 1)).imshow(pale, interpolation="nearest")
+    kept = np.asarray(Image.open(io.BytesIO(Picture.of(figure, "squares").data)).convert("RGB")).astype(int)
+    assert np.abs(kept[152, 152] - (196, 107, 156)).max() < 24
