@@ -47,7 +47,7 @@ def serve_loop(
                 state[arrival.name], left[arrival.name] = "A", f"was aborted before step {now}"
         cells = dict(state)
         state = {name: letter for name, letter in state.items() if letter not in "FA"}
-        calls, unfinished = model.calls, made.has_unfinished()
+        calls, unfinished = model.calls, bool(made.has_unfinished())
         if unfinished:
             tokens = {name: requests[name].num_tokens for name in state}
             outputs = outputs_of(made.step(), state, left)

@@ -118,6 +118,7 @@ EOS = [
     asked([5], [2, 2, 6], (2,), max_tokens=9, note="only the newest token counts"),
     asked([2, 5, 2], [6, 7], (2,), max_tokens=9),
     asked([5], [6, 4], (2, 3, 4), max_tokens=9),
+    asked([5], [0], (0,), max_tokens=9, note="0 is a token like any other"),
     asked([5, 6], [7, 8, 3], (2, 3), max_tokens=9),
 ]
 IDS = [
@@ -128,6 +129,8 @@ IDS = [
     asked([5], [6, 8], (2,), max_tokens=9, stop_token_ids=(7, 8), ignore_eos=True),
     asked([7, 7], [7], (2,), max_tokens=9, stop_token_ids=(7,), ignore_eos=True),
     asked([5], [2], (2,), max_tokens=9, stop_token_ids=(7,)),
+    asked([5], [6, 0], (2,), max_tokens=9, stop_token_ids=(7, 0), note="0 is a token like any other"),
+    asked([5], [128_009], (2,), max_tokens=9, stop_token_ids=(128_009,)),
     asked([5], [7, 6], max_tokens=9, stop_token_ids=(7,), note="only the newest token counts"),
     asked([5], [8, 7, 6], (2,), max_tokens=9, stop_token_ids=(7, 8), note="only the newest token counts"),
     asked([5, 9], [7, 4], max_tokens=9, stop_token_ids=(7, 8), note="only the newest token counts"),
