@@ -94,6 +94,20 @@ def drawn(seed, count):
     return sorted(requests, key=lambda one: one[1][-1])
 
 
+def many_gaps(number):
+    """The Trial of one request with many tokens, whose last gap is the longest."""
+    story = [
+        f"times = [2.0 + i / 64 for i in range({number})] + [{number + 9.0}]",
+        'metrics([(1.0, times)], 100)["itl"]',
+    ]
+    return Trial(
+        story,
+        lambda answer: plain(answer([(1.0, [2.0 + i / 64 for i in range(number)] + [number + 9.0])], 100))["itl"],
+        show=written,
+        size=10**5,
+    )
+
+
 CLOCK = [
     run([(1_700_000_000.0, [1_700_000_000.25, 1_700_000_000.375]), (1_700_000_000.5, [1_700_000_001.0])], p, part)
     for part in ("ttft", "tpot", "e2el", "request_throughput")
@@ -132,6 +146,8 @@ PLACES = [
     (WAITS, 90, "place 3.6: 0.6 of the way from 8 to 16"),
     (WAITS, 99, ""),
     (WAITS, 12.5, "halfway from 1 to 2"),
+    (WAITS, 0.5, "P0.5 is half a percent, at place 0.02"),
+    (WAITS, 1, "place 0.04"),
 ]
 LATENCIES = ("ttft", "tpot", "itl", "e2el")
 UNTOUCHED = [untouched(ONE[1]), untouched(SEVERAL[3]), untouched(SEVERAL[4])]
@@ -189,6 +205,7 @@ METRICS = Exercise(
                 run(ONE[0]),
                 run(SEVERAL[1], 90),
                 *(run(drawn(seed, 4 + 3 * seed), p) for seed, p in enumerate((50, 90, 99, 95))),
+                many_gaps(3000),
             ],
         ),
         Property("Nothing is rounded", "float32 has 7 digits. Python's floats and float64 have 16.", PRECISE),
