@@ -152,7 +152,7 @@ VERIFY_STEP = Exercise(
         Property(
             "If all drafts are right, they are returned, and one token more",
             "The row of the last draft says what comes after it.",
-            [tokens(*start, pattern) for start in STARTS for pattern in ("r", "rr", "rrrr")],
+            [tokens(*start, pattern) for start in STARTS for pattern in ("r", "rr", "rrrr", 12 * "r")],
         ),
         Property(
             "A wrong draft is replaced by the model's own token",

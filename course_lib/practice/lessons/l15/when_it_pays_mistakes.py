@@ -105,7 +105,10 @@ MISTAKES = [
     Mistake(
         "`verify_costs` is read at the wrong place.",
         "`verify_costs[k]` belongs to k drafts: a run over k + 1 tokens.",
-        wrong(time=lambda k, draft, costs: k * draft + (costs[k - 1] if k else costs[0])),
+        (
+            wrong(time=lambda k, draft, costs: k * draft + (costs[k - 1] if k else costs[0])),
+            wrong(time=lambda k, draft, costs: k * draft + (costs[-1] if k else costs[0])),
+        ),
     ),
     Mistake(
         "no speculation is not tried.",
