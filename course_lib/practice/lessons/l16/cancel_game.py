@@ -87,10 +87,11 @@ class Client:
         self.name, self.log, self.is_gone, self.is_closed = name, log, False, False
 
     def send(self, output):
-        """Raises ConnectionError where the client is gone."""
+        """Raises a ConnectionError where the client is gone, of one kind or another."""
         if self.is_gone:
             self.log(f"send to {self.name} fails")
-            raise BrokenPipeError(f"{self.name} is gone")
+            kinds = BrokenPipeError, ConnectionResetError, ConnectionAbortedError, ConnectionError
+            raise kinds[ord(self.name[0]) % len(kinds)](f"{self.name} is gone")
         after = " after close" if self.is_closed else ""
         self.log(f"{self.name} gets {'its last ' if output.finished else ''}token {output.token}{after}")
 

@@ -264,6 +264,7 @@ SSE = Exercise(
                 reads(b"data: [DONE] \n\n", note="a text with a space at its end"),
                 reads(b"data: so [DONE]\n\ndata: a\n\n"),
                 reads(b"data: [DONE]\ndata: a\n\ndata: b\n\n", note="a text of two lines"),
+                reads(b"data: a\ndata: [DONE]\n\ndata: b\n\n", note="a text of two lines"),
                 reads(b'data: {"a": "[DONE]"}\n\n'),
                 cut(b"data: a\n\ndata: [DONE]\n\n", 20),
                 cut(b"data: [DONE]\n\n"),

@@ -210,6 +210,8 @@ STOP_AND_STREAM = Exercise(
                 streamed(("日本",), b"\xe6\x97\xa5", b"\xe6\x9c", b"\xac", "a"),
                 streamed(("日本",), b"\xe6\x97\xa5", b"\xe6\x9c", b"\xa9", "a"),
                 by_character(("END",), "an EN, an END, x"),
+                streamed(("\nThe next question:",), "yes\nThe next ques", "tion", ": b"),
+                by_character(("a much longer string to stop at",), "so a much longer string to stop at"),
             ],
         ),
         Property(
