@@ -24,7 +24,8 @@ def _sides(trial, expected, got):
         sides, _ = running.run(lambda: trial.both(expected, got), trial.both, SHOW_S)
         if not isinstance(sides, Raised):  # `both` may not know what a learner's value holds
             return sides
-    return trial.show(expected), written(trial, got)
+    told = expected.kind if isinstance(expected, Raised) and trial.show is repr else trial.show(expected)
+    return told, written(trial, got)
 
 
 def first_apart(expected, got, times=1):

@@ -97,6 +97,21 @@ def reduced(num_ranks, size, look, end, dtype=torch.int64, note="", is_broken=Fa
     return Trial(story, act, note=note, size=num_ranks * size)
 
 
+def fractions(num_ranks, dtype):
+    """The Trial of numbers with a fraction that every dtype holds: eighths."""
+
+    def act(answer):
+        tensors = [tensor.div(8).to(dtype) for tensor in given(num_ranks, num_ranks, torch.float32)]
+        return [one.double().mul(8).long().tolist() for one in answer(tensors, Ring(num_ranks))]
+
+    story = [
+        "from course_lib.practice.play import Ring",
+        f"tensors = [tensor.div(8).to({dtype}) for tensor in {written(given(num_ranks, num_ranks))}]",
+        f"[one.double().mul(8).long().tolist() for one in all_reduce(tensors, Ring({num_ranks}))]  # in eighths",
+    ]
+    return Trial(story, act, size=10 * num_ranks)
+
+
 def sums(num_ranks, size, note=""):
     return reduced(num_ranks, size, lambda got, ring: numbers(got), "[one.tolist() for one in sums]", note=note)
 
@@ -225,7 +240,8 @@ ALL_REDUCE = Exercise(
         Property(
             "The dtype stays",
             "Weights and activations are sent in 16 bits.",
-            [dtypes(2, torch.int64), dtypes(2, torch.bfloat16), dtypes(3, torch.float16), dtypes(3, torch.float32)],
+            [dtypes(2, torch.int64), dtypes(2, torch.bfloat16), dtypes(3, torch.float16), dtypes(3, torch.float32)]
+            + [fractions(2, torch.float32), fractions(3, torch.float16), fractions(2, torch.bfloat16)],
         ),
         Property(
             "What was given is not changed, and each result has memory of its own",
