@@ -1,5 +1,7 @@
 """Wrong answers to 18.assemble: the engine in parts, and one of them replaced."""
 
+from dataclasses import replace
+
 import torch
 
 from course_lib.decoding.generate import stop_ids
@@ -162,6 +164,19 @@ class SaysNoReason(Parts):
 class FromZero(Parts):
     def positions(self, positions, counts):
         return torch.cat([torch.arange(n) for n in counts])
+
+
+class TokensFromTheEnd(Parts):
+    """Takes the last tokens of a request, whatever is computed of it."""
+
+    def run(self, step):
+        ends = [
+            one._replace(token_ids=self.scheduler.running[one.request_id].token_ids[-one.num_tokens :])
+            for one in step.scheduled
+        ]
+        return super().run(
+            step._replace(scheduled=ends) if hasattr(step, "_replace") else replace(step, scheduled=ends)
+        )
 
 
 class CountsThrough(Parts):

@@ -114,6 +114,11 @@ MISTAKES = [
         engines.FromZero,
     ),
     Mistake(
+        "the last tokens of a request are taken for those of a chunk.",
+        "In the middle of a prompt other tokens are computed: `one.token_ids`.",
+        engines.TokensFromTheEnd,
+    ),
+    Mistake(
         "positions count through the flat batch.",
         "Each sequence counts for itself. `begin_step` returns the positions of all new tokens.",
         engines.CountsThrough,

@@ -44,6 +44,7 @@ TOGETHER = [
     plan((0, 3, 5), (1, 1, 5), (3, 2, 4)),
     plan((0, 4, 3), (0, 2, 5), (2, 6, 4)),
     plan((0, 5, 2), (0, 1, 3), (0, 3, 4)),
+    plan(*[(0, 2 + n % 3, 2 + n % 2) for n in range(8)], max_num_seqs=8),
 ]
 CHUNKS = [
     plan((0, 9, 2), budget=4),
