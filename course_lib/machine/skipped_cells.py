@@ -72,10 +72,19 @@ class SkippedCells:
         if not self._skips:
             return
         self._skips, result.error_in_exec = False, None
-        for node in ast.walk(ast.parse(self.shell.transform_cell(result.info.raw_cell))):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self.names.add(node.id)
-            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-                self.names.add(node.name)
-            elif isinstance(node, ast.alias):
-                self.names.add((node.asname or node.name).split(".")[0])
+        self.names |= set(_defined(ast.parse(self.shell.transform_cell(result.info.raw_cell))))
+
+
+def _defined(tree):
+    """The names that a cell defines for other cells: nothing from inside its functions."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+            continue
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).split(".")[0]
+        waiting += ast.iter_child_nodes(node)
