@@ -89,7 +89,7 @@ def run_cost(one, n, length=300):
 
 threads = torch.get_num_threads()
 torch.set_num_threads(1)
-sizes = [1, 2, 3, 4, 5, 6, 8, 12, 16]
+sizes = [1, 2, 3, 4, 5, 7, 9, 12, 16]
 costs = {name: [1e3 * run_cost(one, n) for n in sizes] for name, one in (("tale", model), ("tale-draft", draft))}
 torch.set_num_threads(threads)
 chart("A run over several tokens, here", {name: (sizes, ms) for name, ms in costs.items()},
@@ -256,7 +256,7 @@ for shrinks in (True, False):
 #
 # - It was drafted and accepted: q(x) · min(1, p(x) / q(x)) = **min(p(x), q(x))**.
 # - Another one was rejected, and x was drawn in its place. Something is rejected with probability 1 − Σ min(p, q). The sum of
-#   max(0, p − q) is the same number, since max(0, p − q) = p − min(p, q), and p sums to 1. So the product is **max(0, p(x) − q(x))**.
+#   max(0, p − q) is the same number, since max(0, p − q) = p − min(p, q), and p sums to 1. So the probability of both together is **max(0, p(x) − q(x))**.
 #
 # Together min(p(x), q(x)) + max(0, p(x) − q(x)) = p(x), whatever q is. A picture of it, at one place of a text:
 
@@ -333,11 +333,10 @@ print(f"{'p itself':>16}: first token {float(p[top[0]]):.3f}, second {float(p[to
 # %% [markdown]
 # Chi-square is about as large as its degrees of freedom if the draws come from p. For both wrong rules it is far away.
 #
-# The engine does this for every row of a batch (`check` in `course_lib/engine/drafting.py`). The test of the course counts 40,000 draws for
-# ten pairs of distributions, and five wrong rules fail it.
+# The engine does this for every row of a batch (`check` in `course_lib/engine/drafting.py`).
 #
 # The sampled text is another one than without drafts: other random numbers are used. Its distribution is the same. If the text itself must
-# stay, there is a **strict** way: draw the model's token by its own counter (lesson 13), and accept the draft if it is the same token.
+# stay, there is a **strict** way: draw from p with the random number that this token has without drafts, and accept the draft if it is the token drawn.
 
 # %%
 sampled = SamplingParams(max_tokens=60, temperature=0.8, seed=3, ignore_eos=True)
@@ -368,20 +367,18 @@ for k in (1, 2, 4, 6, 8):
     print(f"k = {k}: {measured[k]:.2f} tokens a step; the formula says {expected_tokens(agreement, k):.2f} with a = {agreement:.2f}")
 
 # %% [markdown]
-# The formula is close. It takes every draft for as likely to be right as any other, which no text keeps to exactly.
+# The formula is close. It assumes that each draft is right with the same probability, and that none depends on the others.
 #
 # From the costs above and these tokens, the speed-up for one sequence on this machine, and the measured one:
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
 ms = dict(zip(sizes, costs["tale"]))
-verify = {k: ms.get(k + 1, (ms[6] + ms[8]) / 2) for k in measured}   # a run over 7 tokens: between 6 and 8
-verify[8] = (ms[8] + ms[12]) / 2
 few = SamplingParams(max_tokens=60, ignore_eos=True)
 predicted, found = [], []
 for k in measured:
     plain = seconds(lambda: [generate_cached(model, prompt, few) for prompt in prompts[:3]], tries=3)  # in turns
-    predicted.append(measured[k] * ms[1] / (k * costs["tale-draft"][0] + verify[k]))
+    predicted.append(measured[k] * ms[1] / (k * costs["tale-draft"][0] + ms[k + 1]))
     act = lambda: [generate_speculative(model, draft, prompt, few, num_speculative_tokens=k) for prompt in prompts[:3]]
     found.append(plain / seconds(act, tries=3))
 torch.set_num_threads(threads)
@@ -393,7 +390,7 @@ chart("Speed-up over generate_cached, one sequence, here",
 # after a step in which all drafts were right: the last one is not in its cache yet.
 #
 # More drafts are not always better: each costs a run of the draft model, and the i-th counts only with probability aⁱ. Here the draft model
-# has a fifth of the model's weights. For Llama 3 8B there is a draft model with an eighth of its weights. What the two could bring on an H200, as
+# has a fifth of the model's weights. Llama 3.2 1B can draft for Llama 3 8B. What the two could bring on an H200, as
 # a roofline (lesson 09). It is a bound, computed and not measured:
 
 # %%
@@ -401,7 +398,7 @@ llama_8b = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=1
                        num_kv_heads=8, head_dim=128)
 llama_1b = ModelConfig(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32,
                        num_kv_heads=8, head_dim=64)
-H200 = dict(bytes_per_s=4.2e12, flops_per_s=680e12)
+H200 = dict(bytes_per_s=4.3e12, flops_per_s=680e12)              # reading, and a large product: measured for lesson 06
 large, small = roofline(llama_8b, **H200), roofline(llama_1b, **H200)
 
 
@@ -416,6 +413,7 @@ def speedup(sequences, a, k):
     return expected_tokens(a, k) * run_ms(large, sequences, 1) / step
 
 
+print(f"the draft model has {llama_1b.num_parameters / llama_8b.num_parameters:.2f} of the model's weights")
 for a in (0.5, 0.7, 0.8, 0.9):
     best = max(range(1, 13), key=lambda k: speedup(1, a, k))
     print(f"acceptance {a:.1f}: best with {best} drafts, {speedup(1, a, best):.2f} times as fast")
@@ -438,8 +436,9 @@ chart("Speed-up by the roofline, Llama 3 8B with a draft model of 1B, contexts o
       x="sequences", y="speed-up", log="x", reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# A roofline is a bound. Measured, with both shapes and random weights, the engine of the course on an H200. No draft of random weights would be
-# right, so which are right is drawn; what a step takes does not depend on that.
+# A roofline is a bound. On an H200 the engine of the course was measured with both shapes and random weights. No draft of random weights would be
+# right, so which are right is drawn; the time of a step does not depend on that. *As drawn* is the run in which 0.8 of the drafts were right. The
+# columns *right* are computed: the tokens of a step by the formula above, over the measured time of a step. *Times plain* divides them by *plain*.
 
 # %%
 recorded("15", 0)
@@ -449,7 +448,7 @@ recorded("15", 1)
 
 # %% [markdown]
 # Up to about 16 sequences the check takes hardly longer than a plain step, and most of what drafts cost are the runs of the draft model. From
-# there on the check grows: its products are limited by arithmetic.
+# there on the time of the check grows with its tokens, five for each sequence.
 #
 # From how many sequences on do drafts lose? The simulator (lesson 12) can say it before anything is served. It needs the cost model of
 # both models, here fitted to the steps above, and how often a draft is right. `ridge` is a number of tokens: as many are multiplied with the
@@ -489,8 +488,8 @@ chart("Tokens a second of the engine, here", {name: ([1, 2, 4, 8, 16], rate) for
       x="sequences", y="tokens a second", log="x")
 
 # %% [markdown]
-# So a server speculates while few requests run, and stops when the batch is full. vLLM has had a setting for this
-# (`speculative_disable_by_batch_size`).
+# A server can speculate while few requests run, and stop when the batch is large. In vLLM's first engine this was the setting
+# `speculative_disable_by_batch_size`.
 #
 # ## Drafts without a model
 #
@@ -503,7 +502,7 @@ lookup.extend(tokenizer.encode("The otter lived in a quiet harbour. The otter li
 print("drafted:", repr(tokenizer.decode(lookup.propose(5))))
 
 # %% [markdown]
-# The library keeps where each run of tokens ended last, in a dict, so a step costs the same however long the text is.
+# The library keeps in a dict where each two or three neighbouring tokens stood last, so a step costs the same however long the text is.
 #
 # How many runs does that save? We take two texts that a model might write after a tale: the same tale with another place, as when a file is
 # edited, and another tale.
@@ -557,18 +556,18 @@ print("the same text:", output.token_ids == generate_naive(model, prompt, greedy
 # | draft model | a KV pool of its own with the same block ids: what is shared, copied or swapped in one is in the other too |
 # | outputs | several tokens a step; what comes after a stop token is cut |
 #
-# The scheduler's part:
+# How the scheduler gives drafts their slots:
 
 # %%
 from course_lib.engine.draft_slots import DraftSlots
 
-show(DraftSlots)
+show(DraftSlots.allocate)
 
 # %% [markdown]
 # In vLLM: `vllm/v1/spec_decode/` (`ngram_proposer.py`, `draft_model.py`, `eagle.py`) drafts, `vllm/v1/sample/rejection_sampler.py` is the rule, and
-# `num_lookahead_tokens` in the KV cache manager are the slots. There, and in most servers, the draft is often not a separate model but a small
-# head on the model's own last hidden state (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3), which agrees more often and costs less. A **tree** of
-# drafts is checked with a mask that lets each branch see only itself. The rule of acceptance is the same in all of them.
+# `num_lookahead_tokens` in the KV cache manager are the slots. Often the draft does not come from a separate model but from a small
+# head on the model's own last hidden state (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3). Several drafts for one place form a **tree**; it is
+# checked in one run with a mask that lets each branch see only itself. The rule of acceptance is the same in all of them.
 #
 # ## What you expected
 #
