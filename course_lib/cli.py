@@ -1,12 +1,12 @@
 """The `course` command. Each command imports what it needs when it runs, so that `course --help` answers at once."""
 
-import codecs
 import sys
 from typing import Annotated
 
 import typer
 
 from .errors import CourseError, ModelError, ParameterError
+from .machine import plain_characters  # noqa: F401  errors="course"
 from .workload.bench.command import bench
 
 app = typer.Typer(
@@ -18,9 +18,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-# What stands for a character where the encoding of the output does not have it.
-PLAIN = {"✓": "+", "✗": "x", "→": "->", "…": "...", "−": "-", "×": "x", "≤": "<=", "≥": ">=", "–": "-", "·": "."}
 
 UsageError = typer.BadParameter.__mro__[1]  # click's, or, in newer versions of typer, its own copy of it
 
@@ -266,18 +263,12 @@ def release(
     print(f"The commands to grade with are in {folder.rstrip('/')}/README.md.")
 
 
-def in_plain_characters(problem):
-    """Characters that the encoding of the output does not have, by some that every encoding has."""
-    return "".join(PLAIN.get(c, "?") for c in problem.object[problem.start : problem.end]), problem.end
-
-
 def main():
     """Entry point. A CourseError becomes one message on stderr, with exit code 2 where an argument cannot be used, else
     1; wrong usage becomes one line and code 2."""
-    codecs.register_error("course", in_plain_characters)
-    for stream in (sys.stdout, sys.stderr):  # a pipe on Windows is in cp1252, which has no check mark
+    for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="course")
+            stream.reconfigure(errors="course")  # see plain_characters
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

@@ -146,6 +146,21 @@ def test_what_the_encoding_of_a_pipe_does_not_have_is_printed_in_other_character
     assert "00.hello" in done.stdout.decode(encoding) and "?" not in done.stdout.decode(encoding).split("\n")[2]
 
 
+def test_a_report_that_a_script_prints_into_such_a_pipe_is_in_those_characters(monkeypatch):
+    from course_lib import check
+
+    result = check("00.hello", lambda name: "Grüße ✓ 猫")
+    for encoding, mark, there in (
+        ("cp1252", "x 00.hello", "Grüße"),
+        ("ascii", "x 00.hello", "Gr??e"),
+        (None, "✗", "猫"),
+    ):
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding) if encoding else None)
+        text = str(result)
+        text.encode(encoding or "utf-8")
+        assert text.startswith(mark) and there in text
+
+
 def test_resetting_everything_asks_first(tmp_path):
     """With nobody there to answer, nothing is forgotten."""
     (tmp_path / "progress.json").write_text('{"schema": 1, "exercises": {"00.hello": {"attempts": 3}}, "guesses": {}}')

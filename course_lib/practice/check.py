@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 
+from course_lib.machine.plain_characters import printable
 from course_lib.source.extract import NotAlone, revive, running_shell
 
 from .judge import registry
@@ -52,7 +53,7 @@ class Shown:
     def __str__(self):
         from .report import render
 
-        return render.text(self)
+        return printable(render.text(self))
 
     __repr__ = __str__
 
