@@ -10,7 +10,8 @@ from .pages import TEMPLATES
 
 PACKAGES = "models attention kvcache decoding batching engine parallel workload serving trace viz".split()
 MODULES = ("course_lib", *(f"course_lib.{name}" for name in PACKAGES))
-ITEM = re.compile(r"[a-z_]\w*(, [a-z_]\w*)*(?=: )")
+NAMES = r"(?!default:)[a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*"
+BREAK = re.compile(rf"(?:\n *|(?<=[.;]) )(?={NAMES}:\s)|(?:\n *|(?<=\.) )(?=Raises |Returns )")
 
 
 def write_api(folder, site, modules):
@@ -22,19 +23,20 @@ def write_api(folder, site, modules):
     pdoc.render.configure(docformat="markdown", template_directory=TEMPLATES / "api")
     pdoc.render.env.globals["site"] = site
     pdoc.render.env.filters["listed"] = listed
-    pdoc.pdoc(*modules, output_directory=folder)  # of a package with `__all__`, pdoc takes only what that names
+    # without the modules inside of a package: what is public stands in its `__all__`
+    pdoc.pdoc(*modules, r"!course_lib\..+\..+", output_directory=folder)
 
 
 def listed(docstring):
-    """A docstring with its arguments, `name: what it is` at the beginning of a line, as a list in Markdown."""
-    lines, inside = [], False
-    for line in docstring.splitlines():
-        if found := ITEM.match(line):
-            lines += ([] if inside else [""]) + [f"- **{found[0]}**{line[found.end() :]}"]
-            inside = True
-        elif inside and line and not line.startswith(" "):
-            lines += ["", line]
-            inside = False
-        else:
-            lines.append(line)
-    return "\n".join(lines)
+    """A docstring in Markdown. Its arguments, `name: what it is` where a line or a sentence begins, become a list."""
+    return "\n\n".join(map(_block, re.split(r"\n[ ]*\n", docstring)))
+
+
+def _block(block):
+    if re.match(r" {4}|[-|`>#]", block):  # code, a list, a table: it is Markdown already
+        return block
+    pieces = [" ".join(piece.split()) for piece in BREAK.split(block)]
+    items = [re.sub(rf"^({NAMES}): ", r"- **\1**: ", piece) for piece in pieces]
+    if not any(item.startswith("- ") for item in items):
+        return block
+    return "\n".join(item if item.startswith("- ") else f"\n{item}\n" for item in items).strip()

@@ -113,8 +113,8 @@ def test_pages_say_what_the_notebooks_say(small_site):
 
 
 def test_arguments_in_a_docstring_become_a_list():
-    docstring = "One.\n\nq, k: [n, d].\nscale: a factor\n    of both.\nRaises ShapeError.\n\n    code: 1"
-    wanted = "One.\n\n\n- **q, k**: [n, d].\n- **scale**: a factor\n    of both.\n\nRaises ShapeError.\n\n    code: 1"
+    docstring = "One.\n\nq, k: [n, d]. v: as\n    k.\nscale: a factor. Raises ShapeError.\n\n    code: 1"
+    wanted = "One.\n\n- **q, k**: [n, d].\n- **v**: as k.\n- **scale**: a factor.\n\nRaises ShapeError.\n\n    code: 1"
     assert listed(docstring) == wanted
 
 
