@@ -142,10 +142,12 @@ def tell(model, count, temperature=0.8, seed=0, rows=100):
         n = min(rows, count - first)
         cache = InStep(model.config, n, model)
         told, alive = [[] for _ in range(n)], torch.ones(n, dtype=torch.bool)
+        running = torch.arange(n)
         tokens = torch.full((n,), BOS_ID, device=model.device)
+        logits = torch.zeros(n, model.config.vocab_size, device=model.device)  # ended rows: their last
         for position in range(model.config.context - 1):
             cache.position = position
-            logits = model(tokens, torch.full_like(tokens, position), cache)
+            logits[running] = model(tokens[running], torch.full_like(tokens[running], position), cache)
             tokens = sample(logits, params, generator)
             for row, token in enumerate(tokens.tolist()):
                 if alive[row] and token != EOS_ID:
@@ -154,6 +156,9 @@ def tell(model, count, temperature=0.8, seed=0, rows=100):
                     alive[row] = False
             if not alive.any():
                 break
+            if alive.sum() <= 0.75 * len(running):  # to leave rows out copies the cache
+                cache.keep(alive[running])
+                running = running[alive[running]]
         yield from told
 
 
@@ -165,6 +170,10 @@ class InStep:
         self.k = torch.zeros(shape, device=model.device, dtype=model.dtype)
         self.v = torch.zeros_like(self.k)
         self.position = 0
+
+    def keep(self, rows):
+        """Goes on with some of its rows. rows: bool [rows]."""
+        self.k, self.v = self.k[:, rows], self.v[:, rows]
 
     def attend(self, layer, q, k, v):
         self.k[layer, :, :, self.position], self.v[layer, :, :, self.position] = k, v
