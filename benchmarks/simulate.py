@@ -5,7 +5,7 @@
     cpu    The cost model is calibrated on `tale` by a short run, and other workloads are served both ways. The clock
            is the processor time of this process, with one thread; waits are skipped. So other programs on the machine
            matter only as far as they use the processor's caches. Calibration and workloads take turns; real figures
-           are medians over the turns.
+           are medians over the turns, with their spread: what two turns differ by, no model of a step can predict.
     gpu    The recorded decode steps of benchmarks/results/engine_h200.json (batches of 1, 8, 64 and 256 sequences of
            843 tokens) give the cost of a step and of a sequence. Reading KV and the products come from the roofline:
            memory at the bandwidth that was measured in the same call, arithmetic at the matrix product that was
@@ -116,7 +116,7 @@ def cpu(repeats):
         simulated = simulate(workload, config, cost).summary
         row = dict(bench="cpu", workload=label, requests=simulated.completed, repeats=repeats,
                    error_of_a_step=prediction_error(cost, timed[label]))  # fmt: skip
-        yield row | compared(figures(runs[label]), figures([simulated]))
+        yield row | compared(figures(runs[label]), figures([simulated])) | dict(spread=spreads(runs[label]))
 
 
 def unseen_workloads():
@@ -141,6 +141,13 @@ def figures(summaries):
         for p in PERCENTILES:
             found[f"p{p}_{name}_ms"] = [getattr(s, name).percentiles[p] * 1e3 for s in summaries]
     return {name: statistics.median(values) for name, values in found.items()}
+
+
+def spreads(summaries):
+    """{name: the largest less the smallest over the runs, as a share of the median}."""
+    each = [figures([one]) for one in summaries]
+    return {name: (max(one[name] for one in each) - min(one[name] for one in each)) / middle
+            for name, middle in figures(summaries).items()}  # fmt: skip
 
 
 def compared(real, simulated):

@@ -56,10 +56,10 @@ class Engine:
         trace=True, clock=time.perf_counter,
     ):  # fmt: skip
         check_config(config)
-        model, tokenizer = open_model(model, config, tokenizer)
+        model, tokenizer = open_model(model, config, tokenizer, attention)
         self.model, self.config, self.tokenizer = check_model(model), config, tokenizer
         self.trace = Trace() if trace is True else trace if trace is not False else None
-        with starting(model, config, allocator, attention) as on_all_ranks:
+        with starting(model, config, allocator) as on_all_ranks:
             parts = dict(allocator=allocator, attention=attention, trace=self.trace)
             self.manager, self.cache = make_memory(model, config, **parts)
             self.allocator, self.pool = self.manager.allocator, getattr(self.cache, "pool", None)

@@ -28,10 +28,16 @@ from .memory import make_memory
 _numbers = itertools.count()
 
 
-def open_model(model, config, tokenizer=None):
+def open_model(model, config, tokenizer=None, attention=None):
     """(model, its tokenizer). model: a Transformer, or the part of one that load_sharded returned, or a name, which is
-    loaded here over `config.tensor_parallel` processes.
+    loaded here over `config.tensor_parallel` processes. attention: that of an Engine, refused where there are several
+    of these, before any is started.
     """
+    if attention is not None and config.tensor_parallel > 1:
+        raise ParameterError(
+            "attention= came with tensor_parallel above 1. The other processes do not have your function or class. "
+            "Leave it out, or use tensor_parallel=1."
+        )
     if isinstance(model, (str, Path)):
         if config.tensor_parallel == 1:
             model, own = load_model(model)
@@ -50,18 +56,13 @@ def open_model(model, config, tokenizer=None):
 
 
 @contextmanager
-def starting(model, config, allocator=None, attention=None):
+def starting(model, config, allocator=None):
     """Around the making of an engine's memory and runner, which every rank does. Gives the function that makes the
     engine's runner of the runner of this process.
     """
     if config.tensor_parallel == 1:
         yield lambda runner: runner
         return
-    if attention is not None:
-        raise ParameterError(
-            "attention= came with tensor_parallel above 1. The other processes do not have your function or class. "
-            "Leave it out, or use tensor_parallel=1."
-        )
     if config.num_blocks is None and is_object(allocator):
         config = replace(config, num_blocks=getattr(allocator, "num_blocks", None))
     ranks, number = model.ranks, next(_numbers)

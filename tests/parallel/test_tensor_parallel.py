@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused_and_the_processes_go_on(part):
     with pytest.raises(ParameterError, match="loaded in 1 process.*Pass the name"):
         Engine(WHOLE, both)
     with pytest.raises(ParameterError, match="attention= came with tensor_parallel"):
-        Engine(part, both, attention=lambda *args: None)
+        Engine("tale", both, attention=lambda *args: None)  # before it starts processes
     with pytest.raises(ParameterError, match="speculation came with tensor_parallel"):
         replace(both, speculation="ngram")
     with pytest.raises(ParameterError, match="part of a group of processes already.*engine.close"):
