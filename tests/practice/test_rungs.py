@@ -293,4 +293,4 @@ def test_without_triton_a_kernel_can_be_written_down_and_its_launch_says_why_not
     launch = "\nprint('written down', FACTOR)\ndouble_kernel[(1,)](torch.ones(3))"
     ran = subprocess.run([sys.executable, "-c", code + tuned + launch], capture_output=True, text=True)
     assert ran.stdout == "written down 2.0\n"
-    assert "CourseError: Triton is not installed here" in ran.stderr and "rung 1" in ran.stderr
+    assert "NotHere: Triton is not installed here" in ran.stderr and "rung 1" in ran.stderr
