@@ -38,8 +38,7 @@ def build_site(root, out, names=(), *, modules=MODULES, report=print):
     """Writes the site of the checkout at `root` to the folder `out`, which is made, or made anew.
 
     names: the lessons, by number or name; default all. modules: those with a page of the API. `report` gets a
-    line at the end. Raises CourseError when `out` has something else in it, or a
-    notebook is missing.
+    line at the end. Raises CourseError when `out` has something else in it, or a notebook is missing.
     """
     out = Path(out)
     _emptied(out)

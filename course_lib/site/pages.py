@@ -4,7 +4,6 @@ import base64
 import hashlib
 import re
 import struct
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from jinja2 import pass_context
@@ -51,11 +50,7 @@ class Links:
     """Where the links of the notebooks lead on the site. pages: the paths of its notebooks below the checkout."""
 
     def __init__(self, pages, address):
-        self.pages, self.source = set(pages), f"{address}/blob/main/"
-
-    @cached_property
-    def exporters(self):
-        return {}
+        self.pages, self.source, self.exporters = set(pages), f"{address}/blob/main/", {}
 
     def of(self, folder):
         """The function for notebooks in `folder`: a notebook of the site to its page, other files to the repository."""
