@@ -19,8 +19,8 @@ _names, __getattr__, _ = lazily(
         "fixtures.ring": "Ring",
         "fixtures.captured_step": "captured_decode_step",
         "fixtures.tiny_model": "TinyModel",
-        "fixtures.tiny_sequence": "AddingCache AddingModel NanInEmpty Shape run_layers push storages tensor_bytes "
-        "tokens",
+        "fixtures.tiny_sequence": "AddingCache AddingModel NanInEmpty Shape float_types run_layers push storages "
+        "tensor_bytes tokens",
         "fixtures.counting_list": "CountingList",
         "fixtures.tiny_attention": "Products Watch qkv",
         "fixtures.tiny_pages": "chunk_step decode_step new_tokens",

@@ -7,7 +7,7 @@ from course_lib.practice.fixtures.tiny_sequence import Shape
 from course_lib.practice.judge.exercise import Counterexample, Exercise, NotVerified, Property, Trial
 
 from .cache_answers import cache_by_hand, cache_by_kind_of_step, cache_of_lists
-from .cache_memory_trials import growth, same_memory, two_caches, untouched
+from .cache_memory_trials import growth, in_float32, same_memory, two_caches, untouched
 from .cache_mistakes import mistakes
 from .cache_trials import (
     after_reset,
@@ -70,6 +70,8 @@ TWO_CACHES = [
 ]
 SAME_MEMORY = [same_memory(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [2, 1])]
 BETWEEN = [num_tokens_between(shape, split) for shape in (LAYERS, DEEP) for split in ([1], [2, 1])]
+FLOAT32 = [in_float32(shape) for shape in (ONE, LAYERS, GROUPS)]
+OLD = [attends(shape, split) for shape in (WIDE, TWO) for split in ([34, 1], [20, 18, 1])]
 STEEP = [steep(shape, split, times) for shape in (ONE, WIDE, TWO) for split in ([3], [2, 3]) for times in (30, 300)]
 UNTOUCHED = [untouched(shape, count) for shape in (ONE, WIDE, LAYERS, GROUPS) for count in (1, 3)]
 
@@ -93,7 +95,7 @@ CACHE = Exercise(
         Property(
             "In a step of one token, it attends to all cached tokens and to itself",
             "This is decode. The keys and values of earlier steps are in the cache, and the new ones come after them.",
-            [attends(shape, split) for shape in PLAIN for split in STEPS],
+            [attends(shape, split) for shape in PLAIN for split in STEPS] + OLD,
         ),
         Property(
             "A step of several tokens may come after earlier steps",
@@ -164,6 +166,11 @@ CACHE = Exercise(
             [growth(shape, split) for shape in (ONE, LAYERS, GROUPS) for split in ([1], [1, 1], [2, 1, 1])],
         ),
         Property(
+            "The memory is float32",
+            "The keys and values are float32: fewer bits round them, and more bits take memory for nothing.",
+            FLOAT32,
+        ),
+        Property(
             "`reset()` keeps the memory",
             "The next sequence uses it. To allocate it again takes time, and for a moment twice the memory.",
             SAME_MEMORY,
@@ -181,7 +188,7 @@ CACHE = Exercise(
             slow=True,
         ),
     ],
-    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED, BETWEEN, STEEP),
+    mistakes=mistakes(TWO_CACHES, SAME_MEMORY, UNTOUCHED, BETWEEN, STEEP, FLOAT32, OLD),
     hints=[
         "Two tensors are enough for the keys and values of all layers: `[num_layers, max_tokens, num_kv_heads, "
         "head_dim]`, made in `__init__`. `num_tokens` says how many positions are in use.",

@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.practice.fixtures.tiny_sequence import run_layers, storages, tensor_bytes, tokens
+from course_lib.practice.fixtures.tiny_sequence import float_types, run_layers, storages, tensor_bytes, tokens
 from course_lib.practice.judge.exercise import Trial
 
 from .cache_trials import begin, explain, layers_shown, run, size_of, steps_of
@@ -28,6 +28,12 @@ def growth(shape, split):
         size=size_of(shape, split),
         note="bytes more than after __init__",
     )
+
+
+def in_float32(shape):
+    """The Trial of the dtypes of the cache's tensors of floats."""
+    lines = [*begin(shape, 9, ", float_types"), "float_types(vars(cache))"]
+    return Trial(lines, lambda answer: float_types(vars(answer(shape, 9))), size=size_of(shape, [1]))
 
 
 def same_memory(shape, split):

@@ -54,7 +54,7 @@ def is_finite(outs):
     return isinstance(outs, list) and all(isinstance(out, torch.Tensor) and out.isfinite().all() for out in outs)
 
 
-def mistakes(two_caches, same_memory, untouched, between, steep):
+def mistakes(two_caches, same_memory, untouched, between, steep, float32, old):
     """The mistakes of 02.cache. The arguments are the trials of the properties that have these names."""
     return [
         Mistake(
@@ -85,6 +85,18 @@ def mistakes(two_caches, same_memory, untouched, between, steep):
             "exp(89) is infinite in float32. Subtract the largest score of the row first, as `softmax` does.",
             WrongCache.variant(weights=lambda x: x.exp() / x.exp().sum(-1, keepdim=True)),
             lambda answer, found: found.trial in steep and not isinstance(found.outcome, Raised),
+        ),
+        Mistake(
+            "the memory has more bits than `k` and `v`.",
+            "It takes twice the bytes, and holds the same numbers: make float32 tensors.",
+            WrongCache.variant(dtype=torch.float64),
+            writes_into(float32),
+        ),
+        Mistake(
+            "only the last tokens are attended to.",
+            "A new token attends to all tokens of the sequence, however old: read from position 0 on.",
+            tuple(WrongCache.variant(begin=lambda start, n=n: max(0, start - n)) for n in (8, 16)),
+            lambda answer, found: found.trial in old and is_finite(found.outcome),
         ),
         *KNOWN,
         Mistake(

@@ -238,7 +238,8 @@ GENERATE_CACHED = Exercise(
         ),
         Mistake(
             "the code uses another cache than the one that was passed.",
-            "The caller chose this cache and may read it later. Pass `cache` to the model.",
+            "The caller chose this cache and may read it later. Pass `cache` to the model, and do not reset it at the "
+            "end.",
             own_cache,
         ),
         Mistake(
