@@ -1,6 +1,7 @@
 """Exercise 01.count_work: the tokens and the attention scores of decoding without a cache."""
 
 import time
+from typing import NamedTuple
 
 import torch
 
@@ -71,6 +72,15 @@ def far(p, n):
 def count_work_listed(prompt_tokens, new_tokens):
     lengths = [prompt_tokens + i for i in range(new_tokens)]
     return [sum(lengths), sum(sum(range(1, n + 1)) for n in lengths)]
+
+
+class Work(NamedTuple):
+    tokens: int
+    scores: int
+
+
+def count_work_named(prompt_tokens, new_tokens):
+    return Work(*count_work(prompt_tokens, new_tokens))
 
 
 def as_tuple(pair):
@@ -263,7 +273,7 @@ COUNT_WORK = Exercise(
         "`lengths = range(prompt_tokens, prompt_tokens + new_tokens)`, then `sum(lengths)` and "
         "`sum(m * (m + 1) // 2 for m in lengths)`.",
     ],
-    rights=[count_work, count_work_closed, count_work_counted, count_work_listed],
+    rights=[count_work, count_work_closed, count_work_counted, count_work_listed, count_work_named],
     why="`lengths` holds the number of tokens of each step: the prompt first, then one more in each step. A step of n "
     "tokens fills the lower triangle of an n × n square, diagonal included: n(n+1)/2 scores. Tokens grow with the "
     "square of the sequence length, scores with its cube.",

@@ -20,6 +20,7 @@ from .generate_answers import (
     only_last,
     prompt_then_last,
     returns_at_once,
+    stops_at_total_length,
     stops_on_prompt,
 )
 from .generate_trials import (
@@ -37,8 +38,15 @@ from .generate_trials import (
 from .solutions.generate import generate
 
 
-def ends_early(answer, _):
+def counts_the_prompt(answer, _):
+    """Whether it returns as many ids as max_tokens, less those of the prompt."""
+    return all(len(run(answer, p, 6)[0]) == max(0, 6 - len(p)) for p in ([1], [1, 2], [1, 2, 3], [4], [1] * 7))
+
+
+def ends_early(answer, found):
     """Whether it returns fewer than max_tokens ids without a stop token, and those are the first ones."""
+    if counts_the_prompt(answer, found):
+        return False
     pairs = [(run(answer, p, 6)[0], run(generate, p, 6)[0]) for p in ([1], [1, 2], [1, 2, 3], [4])]
     return all(got == want[: len(got)] for got, want in pairs) and len({len(got) for got, _ in pairs}) > 1
 
@@ -219,6 +227,13 @@ GENERATE = Exercise(
             "the prompt is searched for stop tokens as well.",
             "Only a new token may end the loop; the prompt may contain stop tokens.",
             (stops_on_prompt, loop(stop=lambda token, ids, stops: token in stops or any(i in stops for i in ids))),
+        ),
+        Mistake(
+            "`max_tokens` counts the prompt too.",
+            "It is the number of new tokens. Compare it with the number of new ids, not with the length of the "
+            "sequence.",
+            stops_at_total_length,
+            counts_the_prompt,
         ),
         Mistake(
             "the loop ends although no stop token was made.",

@@ -115,6 +115,10 @@ def stops_on_prompt(model, token_ids, max_tokens, stop_token_ids=()):
     return ids[len(token_ids) :]
 
 
+def stops_at_total_length(model, token_ids, max_tokens, stop_token_ids=()):
+    return generate(model, token_ids, max(0, max_tokens - len(token_ids)), stop_token_ids)
+
+
 def returns_at_once(model, token_ids, max_tokens, stop_token_ids=()):
     return generate(model, token_ids, min(max_tokens, 1))
 
