@@ -8,7 +8,7 @@ from course_lib.practice.judge.running import Raised
 
 from .solutions.tile_mask import tile_mask
 from .tile_mask_answers import all_edge, pair_by_pair, tile_by_documents, wrong
-from .tile_mask_trials import AMONG_MANY, FAR, HUGE, STRADDLED, asks, grid
+from .tile_mask_trials import AMONG_MANY, FAR, HUGE, ONE_SIDE, STRADDLED, asks, grid
 
 TILE_MASK = Exercise(
     id="06.tile_mask",
@@ -79,7 +79,8 @@ TILE_MASK = Exercise(
                 asks((1, 5), (1, 5), False, None, [0, 3, 8]),
                 asks((1, 4), (2, 5), False, None, [0, 3, 6]),
             ]
-            + STRADDLED,
+            + STRADDLED
+            + ONE_SIDE,
         ),
         Property(
             "Causal mask, window and documents apply together",
@@ -174,6 +175,12 @@ TILE_MASK = Exercise(
             "the first and last column must all be in one document.",
             (wrong(ends_only=True), wrong(ends_apart=True)),
             lambda answer, found: found.trial in STRADDLED,
+        ),
+        Mistake(
+            "an end of the rows or of the columns is not compared.",
+            "The first row, the last row, the first column and the last column must all be in one document.",
+            tuple(wrong(unlooked=corner) for corner in range(4)),
+            lambda answer, found: found.trial in ONE_SIDE,
         ),
         Mistake(
             "the first token of a document is counted as part of the one before.",

@@ -44,6 +44,7 @@ def wrong(
     number=bisect_right,
     itself=True,
     ends_apart=False,
+    unlooked=None,
     cut=lambda x: x,
     drops=lambda causal, window, documents: (causal, window, documents),
 ):
@@ -52,7 +53,7 @@ def wrong(
     number(documents, position): that of the document. itself: whether a token sees itself.
     skipped_from, whole_from: the row and the column, as indices into `corners`, by which a causal tile is taken as
     fully masked, or as not masked at all. ends_apart: whether a tile is fully masked where neither the first nor the
-    last row and column are in one document. cut(position).
+    last row and column are in one document. unlooked: a corner whose document is not compared. cut(position).
     """
 
     def answer(rows, cols, causal, window, documents):
@@ -77,6 +78,8 @@ def wrong(
                 numbers = [numbers[0], numbers[0], numbers[2], numbers[2]]
             if numbers[1] < numbers[2] or numbers[3] < numbers[0]:
                 return merge("none")
+            if unlooked is not None:
+                del numbers[unlooked]
             whole = whole and (numbers[:2] == numbers[2:] if ends_only else len(set(numbers)) == 1)
         return merge("all" if whole else "some")
 

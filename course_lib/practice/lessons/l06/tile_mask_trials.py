@@ -63,6 +63,13 @@ AMONG_MANY = [
 ]
 STRADDLED = [asks((1, 5), (3, 7), False, None, [0, 2, 4, 6, 8]), asks((3, 7), (1, 5), True, None, [0, 2, 4, 6, 8])]
 """Rows and columns that begin in different documents, end in different ones, and have one in common."""
+ONE_SIDE = [
+    asks((0, 2), (1, 4), False, None, [0, 3, 8]),
+    asks((4, 6), (2, 5), False, None, [0, 3, 8]),
+    asks((1, 4), (0, 2), False, None, [0, 3, 8]),
+    asks((2, 5), (4, 6), False, None, [0, 3, 8]),
+]
+"""All rows or all columns are in one document, the others in two."""
 FAR = [
     asks((2**40, 2**40 + 8), (2**40 - 8, 2**40), True, 5),
     asks((2**40, 2**40 + 8), (2**40 + 8, 2**40 + 16)),
