@@ -16,6 +16,7 @@ from course_lib.practice.lessons.l03.solutions.fragmentation import fragmentatio
 from course_lib.practice.lessons.l04.solutions.block_table import BlockTable
 from course_lib.practice.lessons.l05.hash_chain_answers import plain
 from course_lib.practice.lessons.l05.hash_chain_answers import wrong as chain
+from course_lib.practice.lessons.l05.solutions.match_prefix import match_prefix
 from course_lib.practice.lessons.l06.solutions.merge_partials import merge_partials
 from course_lib.practice.lessons.l07.attention import in_programs, row_by_row
 
@@ -153,9 +154,27 @@ def grouped_copies(q, k, v, tile):
     return in_programs(q, k, v, tile, causal=True)
 
 
+def gather_a_part(k_cache, v_cache, block_table, num_tokens):
+    """A view of the pool where one block is enough."""
+    size, first = k_cache.shape[1], int(block_table[0])
+    if num_tokens <= size:
+        return k_cache[first, :num_tokens], v_cache[first, :num_tokens]
+    ids = block_table[: -(-num_tokens // size)]
+    return k_cache[ids].flatten(0, 1)[:num_tokens], v_cache[ids].flatten(0, 1)[:num_tokens]
+
+
+def match_pops(hashes, num_tokens, block_size, block_of):
+    if len(hashes) * block_size == num_tokens:
+        hashes.pop()
+    return match_prefix(hashes, num_tokens, block_size, block_of)
+
+
 CASES = {
     "00.hello": [("an empty name", lambda name: hello(name if name else "nobody")), ("is cut", hello_in_32_letters)],
-    "01.greedy": [("the search begins", greedy_from_smallest_positive)],
+    "01.greedy": [
+        ("the search begins", greedy_from_smallest_positive),
+        ("softmax or exp", lambda logits: int(logits.softmax(-1).argmax())),
+    ],
     "01.sample": [
         ("treated as 0", sample_by(lambda p, q: normal(p_cut(p, q)), cold=1e-7)),
         ("with a tolerance", sample_by(lambda p, q: normal(p_cut(p, q and q - 2e-3)))),
@@ -168,8 +187,10 @@ CASES = {
     "03.fit_a_budget": [(None, budget_by_smallest)],
     "03.fragmentation": [(None, holes_in_pieces)],
     "04.block_table": [("a fixed block size", TableOf16)],
+    "04.gather": [("views of the pool", gather_a_part)],
     "04.page_size": [("with a tolerance", page_size_nearly)],
     "05.copy_on_write": [("one block more", AsksForOneMore)],
+    "05.match_prefix": [("the hashes or the cache are changed", match_pops)],
     "05.hash_chain": [("shortened before", chain(name=lambda parent, block, i: plain((parent, np.array(block)))))],
     "06.merge_partials": [("inputs are changed", merge_shifts)],
     "07.row_softmax": [("x is changed", softmax_of_large_negatives)],
