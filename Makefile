@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 
 # Three processes for two cores: those with a browser wait much of the time.
 PYTEST := -m pytest -n 3 --dist loadfile --no-loadscope-reorder
-NBVAL := --nbval --nbval-current-env --nbval-cell-timeout 1800
+NBVAL := --nbval --nbval-kernel-name forked --nbval-cell-timeout 1800
 # What another Triton, numpy, ipywidgets, IPython or plotly could change; the ledger, say, is plain Python.
 AGAIN := tests/attention tests/viz/test_viz_data.py tests/practice/test_predict.py tests/practice/test_render.py tests/machine
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --no-annotate --no-header --quiet

@@ -43,7 +43,13 @@ sys.path.insert(0, str(OFFLINE))
 import sitecustomize  # noqa: E402,F401  (the offline guard, in this process too)
 
 sys.path[:0] = [str(Path(__file__).parent / "browser"), str(Path(__file__).parent / "shared")]
+from forked_kernels import kernel_folder  # noqa: E402
 from lab import find_chromium  # noqa: E402
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # for nbval: --nbval-kernel-name forked
+    _kernels = tempfile.TemporaryDirectory(prefix="course-kernels-")
+    os.environ["COURSE_FORKED_KERNELS"], os.environ["COURSE_TESTS_PID"] = f"{_kernels.name}/asked", str(os.getpid())
+    os.environ["JUPYTER_PATH"] = kernel_folder(Path(_kernels.name), "forked")
 
 # These take minutes. They go first, so that no process ends long after the others.
 SLOW_FILES = (

@@ -22,7 +22,7 @@ def course_copy(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def started(course_copy, browser, tmp_path_factory):
-    with jupyter_lab(course_copy, tmp_path_factory.mktemp("jupyter")) as address:
+    with jupyter_lab(course_copy, tmp_path_factory.mktemp("jupyter"), forked=True) as address:
         yield Lab(address, browser, course_copy)
 
 

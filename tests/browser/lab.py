@@ -42,8 +42,11 @@ def find_chromium():
 
 
 @contextlib.contextmanager
-def jupyter_lab(root, scratch):
-    """Serves `root` with a JupyterLab of its own settings, kept in `scratch`; yields its address."""
+def jupyter_lab(root, scratch, *, forked=False):
+    """Serves `root` with a JupyterLab of its own settings, kept in `scratch`; yields its address.
+
+    forked: notebooks run in the kernels of forked_kernels.py.
+    """
     config, settings = scratch / "config", scratch / "settings"
     (config / "labconfig").mkdir(parents=True)
     settings.mkdir()
@@ -58,6 +61,10 @@ def jupyter_lab(root, scratch):
         "JUPYTER_RUNTIME_DIR": str(scratch / "runtime"),
         "COURSE_HOME": str(scratch / "home"),
     }
+    if forked:
+        from forked_kernels import kernel_folder
+
+        environment["JUPYTER_PATH"] = kernel_folder(scratch / "jupyter")
     command = [
         sys.executable,
         "-m",
