@@ -10,17 +10,39 @@ CELLS = """() => window.coursePanel.content.model.sharedModel.cells.map((cell, i
   outputs: cell.cell_type === 'code' ? cell.outputs : [],
 }))"""
 
+OUTPUTS = """index => {
+  const cell = window.coursePanel.content.model.sharedModel.cells[index];
+  return cell.cell_type === 'code' ? cell.outputs : [];
+}"""
+
 RUN_ONE = """async index => {
   const content = window.coursePanel.content;
   content.deselectAll(); content.activeCellIndex = index;
   await window.jupyterapp.commands.execute('notebook:run-cell');
 }"""
 
-# The kernel's name rides along, so that a kernel that died and came back is noticed.
-STATE = """() => {
+# A kernel that dies and comes back may be idle again before anybody looks.
+KERNEL = """() => {
   const kernel = window.coursePanel.sessionContext.session.kernel;
-  return {status: kernel.status, id: kernel.id, running: window.coursePanel.content.widgets
-    .filter(cell => cell.model.type === 'code' && cell.prompt === '*').length};
+  const watched = window.courseKernel = {stopped: null};  // an earlier notebook's kernel may still be ending
+  kernel.statusChanged.connect((_, status) => {
+    if (['dead', 'restarting', 'autorestarting'].includes(status)) watched.stopped = status;
+  });
+  return kernel.id;
+}"""
+
+# The page looks by itself: to ask it from Python every 50 ms takes all of its processes, for minutes in all.
+CALM = """async ([id, seconds]) => {
+  const end = performance.now() + 1000 * seconds;
+  for (let calm = 0; ; await new Promise(done => setTimeout(done, 50))) {
+    const kernel = window.coursePanel.sessionContext.session.kernel;
+    const state = {status: kernel.status, id: kernel.id, running: window.coursePanel.content.widgets
+      .filter(cell => cell.model.type === 'code' && cell.prompt === '*').length};
+    const stopped = window.courseKernel.stopped || state.id !== id;
+    calm = state.status === 'idle' && state.running === 0 ? calm + 1 : 0;
+    const late = performance.now() > end;
+    if (stopped || late || calm === 3) return {...state, stopped, late};  // between two cells it is idle for a moment
+  }
 }"""
 
 
@@ -37,7 +59,7 @@ class NotebookPage:
 
     def __init__(self, page):
         self.page = page
-        self.kernel = page.evaluate(STATE)["id"]
+        self.kernel = page.evaluate(KERNEL)
 
     def cells(self):
         """The cells as dicts: index, id, type, source, count, tags, exercise, outputs."""
@@ -62,7 +84,7 @@ class NotebookPage:
         """Runs one cell, waits, and returns its outputs."""
         self.page.evaluate(RUN_ONE, index)
         self.wait_until_idle()
-        return self.cells()[index]["outputs"]
+        return self.page.evaluate(OUTPUTS, index)
 
     def prints_in_the_end(self, index, wanted):
         """Runs a cell until it prints `wanted`; returns what it printed last.
@@ -73,10 +95,11 @@ class NotebookPage:
         return self.cells()[index]["outputs"][0]["text"]
 
     def eventually(self, holds):
-        """Waits until holds() is true, however busy the machine is; gives up after CELLS_SECONDS."""
+        """Waits until holds() is true, however busy the machine is; gives up after CELLS_SECONDS. Whether it holds."""
         end = time.monotonic() + CELLS_SECONDS
-        while not holds() and time.monotonic() < end:
+        while not (held := holds()) and time.monotonic() < end:
             self.page.wait_for_timeout(100)
+        return held
 
     def write_cell(self, index, source):
         """Replaces the text of a cell, as a learner who types would."""
@@ -86,15 +109,11 @@ class NotebookPage:
 
     def wait_until_idle(self):
         """Waits until no cell runs and the same kernel is idle."""
-        end, calm = time.monotonic() + CELLS_SECONDS, 0
-        while calm < 3:  # between two cells the kernel is idle for a moment
-            state = self.page.evaluate(STATE)
-            if state["id"] != self.kernel or state["status"] in ("dead", "restarting", "autorestarting"):
-                raise AssertionError(f"the kernel stopped: {state}")
-            calm = calm + 1 if state["status"] == "idle" and state["running"] == 0 else 0
-            if time.monotonic() > end:
-                raise AssertionError(f"still running after {CELLS_SECONDS} s: {state}")
-            self.page.wait_for_timeout(50)
+        state = self.page.evaluate(CALM, [self.kernel, CELLS_SECONDS])
+        if state["stopped"]:
+            raise AssertionError(f"the kernel stopped: {state}")
+        if state["late"]:
+            raise AssertionError(f"still running after {CELLS_SECONDS} s: {state}")
 
     def expect_no_errors(self):
         """Raises AssertionError when a cell ends in an error that its tags do not announce."""

@@ -39,3 +39,9 @@ def test_a_request_to_another_machine_is_stopped_and_noticed(lab):
 def test_which_requests_stay_here():
     assert is_here("http://127.0.0.1:8888/lab") and is_here("data:image/png;base64,AA==")
     assert not is_here("https://example.org/x.js")
+
+
+def test_a_kernel_that_ends_is_noticed(lab):
+    with pytest.raises(AssertionError, match="the kernel stopped"):
+        with lab.open(write(lab, "ends.ipynb", "import os; os._exit(1)")) as page:
+            page.run_all()
