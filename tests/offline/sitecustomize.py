@@ -6,6 +6,11 @@ kernels, servers and commands that the tests start as well. tests/conftest.py pu
 
 import ipaddress
 import socket
+import sys
+
+# jsonschema tells an IRI by it where it is there. To import it compiles 38 grammars: a second in each of dozens of
+# processes, and no notebook holds an IRI that anybody asks about.
+sys.modules["rfc3987_syntax"] = None
 
 
 class LeavesThisMachine(OSError):
