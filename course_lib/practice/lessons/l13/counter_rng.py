@@ -20,7 +20,7 @@ from .counter_rng_cases import (
     UNTOUCHED,
     UPPER,
 )  # fmt: skip
-from .counter_rng_extremes import FAR_BELOW, TAIL, WORDS
+from .counter_rng_extremes import FAR_BELOW, RESTS, TAIL, WORDS
 from .counter_rng_mistakes import MISTAKES
 from .solutions.counter_rng import draw
 
@@ -99,7 +99,7 @@ COUNTER_RNG = Exercise(
         Property(
             "In a large vocabulary, tokens at its end are drawn as often as those at its beginning",
             "If the random numbers have few different values, many tokens have the same, and the first of them wins.",
-            LARGE,
+            [*LARGE, *RESTS],
         ),
         Property(
             "A token that is as likely as hundreds of others together comes as often as they do",

@@ -89,4 +89,12 @@ HALVES_OF_SEED = [
         (lambda i: (7000 * 2**32 + i, 4), "7000 * 2**32 + i, 4 + 0 * i"),
     ),
 ]
+HALVES_OF_SEED += [
+    apart(
+        f"a multiple of {factors}",
+        (lambda i: (i, 6), "i, 6 + 0 * i"),
+        (lambda i, more=more: (i + more, 6), f"i + {more}, 6 + 0 * i"),
+    )
+    for factors, more in (("1000003, 65537 and 10007", 1_000_003 * 65_537 * 10_007), ("2**31 - 1", (2**31 - 1) * 10**9))
+]
 UNTOUCHED = [untouched(1, 3, 1), untouched(2, 4, 2), untouched(4, 6, 3)]

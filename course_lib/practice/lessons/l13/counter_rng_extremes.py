@@ -70,7 +70,7 @@ def far_below(less, seed):
     )
 
 
-def one_and_many(vocab, more, many=2000):
+def one_and_many(vocab, more, many=1000):
     """The Trial of one likely token, whose logit is `more` higher, and many that are not: how often it is drawn."""
     row = torch.cat([torch.tensor([more]), torch.linspace(0.3, -0.3, vocab - 1)])
     share = float(row.double().softmax(0)[0])
@@ -97,6 +97,30 @@ def one_and_many(vocab, more, many=2000):
     )
 
 
-TAIL = [one_and_many(404, 6.0), one_and_many(150, 5.0)]
+def rests(vocab=4096, many=250):
+    """The Trial of draws from a large vocabulary of equal tokens: from which half, and which rest of the id by 4."""
+
+    def act(answer):
+        got = drawn(answer, torch.zeros(many, vocab), [4] * many, range(many))
+        if isinstance(got, str):
+            return got
+        cells = [2 * token // vocab * 4 + token % 4 for token in got]
+        return compared([cells.count(cell) for cell in range(8)], [1 / 8] * 8)
+
+    story = [
+        "import torch",
+        f"tokens = draw(torch.zeros({many}, {vocab}), torch.full(({many},), 4), torch.arange({many}))",
+        f"(2 * tokens // {vocab} * 4 + tokens % 4).bincount(minlength=8) / {many}  # of each half, each rest by 4",
+    ]
+    return Trial(
+        story,
+        act,
+        show=lambda got: f"{found(got)} (they should be near 0.125)" if isinstance(got, Finding) else repr(got),
+        size=10 * vocab,
+    )
+
+
+RESTS = [rests()]
+TAIL = [one_and_many(404, 6.0), one_and_many(150, 5.0, 1000)]
 WORDS = [with_words(word, rows) for rows in (1, 3) for word in (0, 2**32 - 1)]
 FAR_BELOW = [far_below(2000.0, 1), far_below(5000.0, 2)]
