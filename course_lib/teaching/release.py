@@ -59,7 +59,7 @@ def release(root, folder, names, *, report=print):
             "nbgrader is not installed, and it makes and grades assignments. Install the versions that the course was "
             "tried with:\n  pip install -c locks/dev.lock -e '.[teach]'"
         )
-    if not folder.strip():
+    if not str(folder).strip():
         raise ParameterError("FOLDER is empty, but it is the name of the course folder. Try: course release my-course")
     chosen = [lesson for lesson in lessons(root, names) if lesson.stub]
     if not chosen:
