@@ -19,7 +19,7 @@ CELLS = [
     "def close(text):\n    return text + '.'",
     "def hello(name):\n    return close(f'{OPENING} {name}')",
     "first = check('00.hello', hello)",
-    "greedy = lambda logits: int(F.softmax(logits, -1).argmax())",
+    "greedy = lambda logits: int(F.pad(logits, (0, 1), value=-float('inf')).argmax())",
     "second = check('01.greedy', greedy)",
     "third = check('01.greedy', lambda logits: int(logits.argmax()))",
     "class Counter:\n    def __call__(self, p, n):\n        return (0, 0)",
