@@ -21,6 +21,7 @@ from written_fresh_00_to_03 import CASES as FRESH_00_TO_03
 from written_fresh_00_to_07 import CASES as FRESH_00_TO_07
 from written_fresh_04_05 import CASES as FRESH_04_05
 from written_fresh_09_to_15 import CASES as FRESH_09_TO_15
+from written_fresh_09_to_18 import CASES as FRESH_09_TO_18
 from written_fuse_norm import CASES as FUSE_NORM
 from written_generate import CASES as GENERATE
 from written_generate_cached import CASES as GENERATE_CACHED
@@ -102,6 +103,6 @@ CASES = {
     **CAPSTONE,
 }
 
-for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15):
+for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15, FRESH_09_TO_18):
     for key, cases in fresh.items():
         CASES[key] = CASES[key] + cases

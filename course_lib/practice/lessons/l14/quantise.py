@@ -103,7 +103,7 @@ ONE = [
     made(keys([[254.0, 41.4, 100.6]], unit=0.005), 8),
     made(keys([[127.0, 20.7, 31.2]], unit=2.0), 8, note="numbers above 1 have scales too"),
     made(keys([[127.0, 120.45, 111.55, 98.45, 90.55, 86.45, 75.55]]), 8),
-    made(keys([[127.0, 120.45, 111.55, 98.45, 90.55, 86.45, 75.55]], unit=0.0137), 8),
+    made(keys([[127.0, 120.45, 111.55, 98.45, 90.55, 86.45, 75.55]], unit=0.009975), 8),
 ]
 SIGNS = [
     made(keys([[-127.0, 10.3]]), 8, note="the largest number without its sign is 1.27"),
