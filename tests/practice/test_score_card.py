@@ -38,11 +38,20 @@ def test_a_card_says_the_machine_whose_parts_and_whether_the_tokens_are_right():
         assert said in drawn
 
 
-def test_a_name_that_is_no_cards_and_a_folder_that_is_not_there_are_refused(tmp_path):
+def test_a_name_that_is_no_cards_and_a_folder_that_is_not_there_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ParameterError, match="Try card.svg"):
         score_card.check_card("card.pdf")
     with pytest.raises(ParameterError, match="no folder"):
         score_card.check_card(tmp_path / "nowhere" / "card.svg")
-    (tmp_path / "card.svg").mkdir()
-    with pytest.raises(CourseError, match="could not be written"):
+    for name in ("one.svg", "two.json"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(ParameterError, match="No file can be written"):
+            score_card.check_card((tmp_path / name).with_suffix(".svg"))
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(score_card, "write_whole", full)
+    with pytest.raises(CourseError, match="could not be written.*No space"):
         board(SCORES).card(tmp_path / "card.svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.svg", "two.json"]

@@ -24,7 +24,8 @@ def check_card(file):
         raise ParameterError(f"A card is written as .svg or .png, and {path.name!r} ends otherwise. Try card.svg.")
     if not path.absolute().parent.is_dir():
         raise ParameterError(f"There is no folder {path.parent}. Make it first, or name a file elsewhere.")
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+    is_taken = path.is_dir() or path.with_suffix(".json").is_dir()
+    if is_taken or not os.access(path.absolute().parent, os.W_OK):
         raise ParameterError(f"No file can be written to {path}. Name a file in a folder that you can write to.")
     return path
 
