@@ -96,11 +96,23 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+OF_AN_EXERCISE = "practice/test_cases.py", "practice/test_rounding.py", "practice/test_right_answers.py"
+"""What the reference and the known mistakes do in all trials is looked at in each of these files."""
+
+
 def place(item):
-    """(how early the file runs, the exercise): the tests of one exercise in test_cases.py follow each other."""
-    slow = next((place for place, file in enumerate(SLOW_FILES) if file in item.nodeid), len(SLOW_FILES))
-    given = item.callspec.params if hasattr(item, "callspec") and item.path.name == "test_cases.py" else {}
-    return slow, given["exercise"].id if "exercise" in given else ""
+    """(how early the file runs, the exercise): the tests of one exercise follow each other, of whatever file."""
+    exercise = exercise_of(item.nodeid)
+    file = OF_AN_EXERCISE[0] if exercise else item.nodeid
+    slow = next((place for place, slow_file in enumerate(SLOW_FILES) if slow_file in file), len(SLOW_FILES))
+    return slow, exercise
+
+
+def exercise_of(nodeid):
+    """The exercise of a test in one of OF_AN_EXERCISE, or ""."""
+    file, _, test = nodeid.partition("::")
+    found = re.search(r"\[(\d\d\.\w+)", test) if file.endswith(OF_AN_EXERCISE) else None
+    return found[1] if found else ""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -118,12 +130,11 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def part(nodeid):
-    """What one process runs in one go: a file, or of the browser's notebooks one, of test_cases.py one exercise."""
-    file, _, test = nodeid.partition("::")
+    """What one process runs in one go: a file, of the browser's notebooks one, or all tests of one exercise."""
+    file = nodeid.partition("::")[0]
     if file.endswith(("browser/test_lessons.py", "browser/test_exercises.py")):
         return nodeid
-    exercise = re.search(r"\[(\d\d\.\w+)", test) if file.endswith("practice/test_cases.py") else None
-    return f"{file}::{exercise[1]}" if exercise else file
+    return exercise_of(nodeid) or file
 
 
 ALONE = "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
