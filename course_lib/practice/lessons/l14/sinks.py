@@ -87,6 +87,7 @@ SINKS_SEEN = [
     rows(1, 12, 4, 4),
     rows(1, 6, 3, 2),
     rows(3, 6, 3, 1, note="the same window with sinks"),
+    rows(1, 300, 3, 2, note="a text longer than 8 bits count"),
 ]
 EARLY = [
     rows(2, 2, 1, 2, note="token 0 does not see sink 1, which comes after it"),
