@@ -107,6 +107,7 @@ SWAP = Exercise(
                 day(*alike(4, 4, 6), num_blocks=6, block_size=3),
                 day(*alike(2, 5, 6), num_blocks=12, block_size=1),
                 day(("a", 0, 2, 8), ("b", 1, 5, 2), ("c", 2, 1, 9), num_blocks=6, block_size=2),
+                day(*((f"user{n}", 0, 2, 5) for n in (1, 2, 3)), num_blocks=5, block_size=2),
             ],
         ),
         Property(
