@@ -62,7 +62,14 @@ def test_a_wheel_holds_the_models_and_the_views(tmp_path):
     for folder in ("tale", "tale_draft"):
         for file in ("model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "README.md"):
             assert f"course_lib/models/{folder}/{file}" in names
-    for pattern in ("viz/*/*.js", "viz/*/*.css", "practice/report/*.css", "recorded/*.json", "site/*/*.*", "site/*/*/*"):
+    for pattern in (
+        "viz/*/*.js",
+        "viz/*/*.css",
+        "practice/report/*.css",
+        "recorded/*.json",
+        "site/*/*.*",
+        "site/*/*/*",
+    ):
         files = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(f"course_lib/{pattern}")}
         assert files and files <= names, pattern
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "solutions/"))]
