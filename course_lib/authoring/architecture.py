@@ -26,7 +26,7 @@ COMMAND = "python -m course_lib.authoring.architecture"
 
 NUM_BASE_LAYERS = 2
 """The first layers, which are drawn as a band at the bottom: many packages use them."""
-COLUMNS = {"trace": 2, "viz": 2, "models": 0, "models.training": 0, "authoring": 0, "lab": 2, "workload": 2}
+COLUMNS = {"trace": 2, "viz": 2, "models": 0, "models.training": 0, "authoring": 0, "workload": 2, "site": 2}
 """The column of a package in the picture, 0 to 2; default 1."""
 CENTRES, WIDTH, HEIGHT = (4.9, 16.5, 28.1), 8.8, 0.68
 """The middle of each column, and the size of a box, in the units of the drawing: 33 wide, a row is 1 high."""
@@ -124,7 +124,7 @@ def _routes(arrows, place):
             continue
         gap = min(c0, c1) if c0 != c1 else min(c0, 1)  # the gap to the right of this column
         lane = lanes[gap] = lanes.get(gap, -1) + 1
-        x = CENTRES[gap] + WIDTH / 2 + 0.4 + 0.33 * lane
+        x = CENTRES[gap] + WIDTH / 2 + 0.32 + 0.27 * lane
         points = []
         for column, row in ((c0, r0), (c1, r1)):
             side = 1 if column <= gap else -1

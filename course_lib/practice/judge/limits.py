@@ -151,8 +151,8 @@ if hasattr(os, "register_at_fork"):
 def limited(act, seconds):
     """act(), with OutOfTime raised inside it after `seconds` of work. Works in any thread, on any system.
 
-    It takes effect between two steps of Python; while a check runs in the main thread, also in a call that waits, except
-    on Windows, where such a call is not cut. A single long call into C that computes is not cut anywhere.
+    It takes effect between two steps of Python; while a check runs in the main thread, also in a call that waits,
+    except on Windows, where such a call is not cut. A single long call into C that computes is not cut anywhere.
     """
     limit = _Limit(seconds)
     try:
