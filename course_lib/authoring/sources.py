@@ -48,7 +48,13 @@ def read_source(lesson, root):
 
     Raises CourseError for unknown cell metadata or tags and for a missing or repeated {{colab}} marker.
     """
-    import jupytext
+    try:
+        import jupytext
+    except ModuleNotFoundError:
+        raise CourseError(
+            "jupytext is not installed, and it reads the sources of the notebooks. Install what building and testing "
+            "need: make .venv/.dev"
+        ) from None
     import nbformat
 
     raw = jupytext.read(lesson.source, fmt="py:percent")

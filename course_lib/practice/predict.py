@@ -89,7 +89,7 @@ def buttons(question_id, question, options, answer):
     def mark(choice):
         for i, button in enumerate(row):
             button.button_style = "primary" if i == choice else ""
-            button.icon = "check" if i == choice else ""
+            button.icon = "circle" if i == choice else ""  # no tick: that would say "right"
 
     def on_click(choice):
         def keep(_):

@@ -2,10 +2,13 @@
 
 import sys
 
+import course_lib
+
 SAID = (
     "{name!r} is not known in this kernel. Was it restarted, or was a cell above not run? Run all cells above this one "
     "(JupyterLab: Run, Run All Above Selected Cell), then this one again. Or is the name spelled differently there?"
 )
+OF_THE_COURSE = "{name} is in course_lib. Run `from course_lib import {name}` first, then this cell again."
 
 
 def explain_unknown_names():
@@ -20,4 +23,5 @@ def _shown(shell, kind, error, traceback, tb_offset=None):
     """A handler as IPython calls it: the error as always, and then the sentence."""
     shell.showtraceback((kind, error, traceback), tb_offset=tb_offset)
     if error.name and not isinstance(error, UnboundLocalError):
-        print(SAID.format(name=error.name), file=sys.stderr)
+        said = OF_THE_COURSE if error.name in course_lib.__all__ else SAID
+        print(said.format(name=error.name), file=sys.stderr)

@@ -45,6 +45,9 @@ ONE = """\
     nbgrader generate_feedback {name}
     # hand back  feedback/STUDENT/{name}/{name}.html
 """
+GRADED = """
+Submissions of this lesson are graded already, and then nbgrader takes no new cell that gives points. Delete that cell
+in source/, write its lines into a cell that grades, and run this again. What was released before is as it was."""
 
 
 def release(root, folder, names, *, report=print):
@@ -133,7 +136,14 @@ def _release_one(files, lesson):
     if path.exists() and files.is_changed(released):
         files.report(f"kept     {released}: you have changed it. Change source/ instead, and delete this file.")
         return
-    _nbgrader(files.folder, "generate_assignment", lesson.name, "--force")
+    before = path.read_bytes() if path.exists() else None
+    try:
+        _nbgrader(files.folder, "generate_assignment", lesson.name, "--force")
+    except CourseError:
+        if before is not None and not path.exists():  # nbgrader deletes the old one first
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(before)
+        raise
     files.written[released] = _sha(path.read_text(encoding="utf-8"))
     files.written[f"{released} from"] = of_source
     files.report(f"written  {released}")
@@ -152,8 +162,9 @@ def _nbgrader(folder, *arguments):
     )
     if done.returncode:
         last = "\n".join(done.stderr.strip().splitlines()[-5:])
+        graded = GRADED if "Cannot add or remove cells" in last else ""
         raise CourseError(
-            f"`nbgrader {' '.join(arguments)}` failed in {folder}, so this lesson was not released:\n{last}"
+            f"`nbgrader {' '.join(arguments)}` failed in {folder}, so this lesson was not released:\n{last}{graded}"
         )
 
 

@@ -290,7 +290,7 @@ except ModelError as reason:
 # exercise: something is missing.
 
 # %%
-from course_lib import check, hint
+from course_lib import check, hint, progress, solution
 
 
 def hello(name):

@@ -24,7 +24,7 @@ def test_a_click_keeps_the_guess_and_says_so():
     options[1].click()
     assert workbook.guess("01.rows")["choice"] == 1 and workbook.guess("01.rows")["right"] is True
     assert "You guessed “Twelve: one for each token”. The next cell shows what it is." in status.value
-    assert [b.icon for b in options] == ["", "check"]
+    assert [b.icon for b in options] == ["", "circle"]
 
 
 def test_a_guess_can_be_changed_and_comes_back_after_a_restart():
@@ -33,7 +33,7 @@ def test_a_guess_can_be_changed_and_comes_back_after_a_restart():
     options[0].click()
     again, status = parts()
     assert workbook.guess("01.rows")["right"] is False and "You guessed “One”" in status.value
-    assert [b.icon for b in again] == ["check", ""]
+    assert [b.icon for b in again] == ["circle", ""]
     assert "guesses: 0 of 1 right" in str(progress())
 
 

@@ -32,6 +32,12 @@ def test_an_unknown_name_says_to_run_the_cells_above(shell, capsys, cell, says):
     assert shown.err.count("not known in this kernel") == says
 
 
+def test_a_name_of_the_course_is_told_where_it_is(shell, capsys):
+    explain_unknown_names()
+    shell.run_cell('workbook.load("01.greedy")')
+    assert capsys.readouterr().err.startswith("workbook is in course_lib. Run `from course_lib import workbook` first")
+
+
 def test_another_handler_stays(shell):
     seen = []
     shell.set_custom_exc((NameError,), lambda shell, kind, error, traceback, tb_offset=None: seen.append(str(error)))

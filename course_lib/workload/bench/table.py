@@ -82,7 +82,7 @@ def notes(record):
         found.append(f"Ended by Ctrl-C: {record['unfinished']} requests had not ended, and count nowhere.")
     if record["drift"] is None:
         found.append(
-            f"Drift: unknown. A third of the run needs {FEWEST} complete requests, which do not all come at once."
+            f"Drift: not judged. Each third of the run needs {FEWEST} complete requests that come one after the other."
         )
         return found
     for name, its in record["drift"].items():
