@@ -185,7 +185,7 @@ YOUR_POLICY = Exercise(
         ),
         Property(
             f"The mean time to first token is at most {GAIN} % of that of FCFS on {WINS} of {len(HIDDEN)} workloads",
-            "First come, first served is simple and fair to the clock. A policy must pay for what it adds.",
+            "A policy that is not much faster than first come, first served is not worth its code.",
             [SOONER],
         ),
     ],
@@ -194,7 +194,7 @@ YOUR_POLICY = Exercise(
         "How much work a request is, you know when it arrives: about `num_prompt_tokens / 4 + params.max_tokens`, "
         "since a prompt token costs much less than a step of decoding. Let `contest` show what the order of this "
         "number does to the mean, and to the longest wait.",
-        "Somebody has to stop the passing. Let waiting count: in a key that is made at the arrival, that is "
+        "A long request must not be passed for ever. Let waiting count: in a key that is made at the arrival, that is "
         "`request.arrival + weight * work`. A request can then only be passed by those that arrive within "
         "`weight * work` seconds after it.",
         "Which weight? With 0 it is FCFS, with a very large one it is the shortest first. Try 0.002, 0.005, 0.02 and "
