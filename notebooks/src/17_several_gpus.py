@@ -1,14 +1,17 @@
 # %% [markdown]
 # # 17 · Several GPUs
 #
-# - **You will** cut a model into parts for two GPUs, combine their results with two sums in each layer, count the bytes that are sent, and put
-#   several engines behind a router.
-# - **Why** a model that is too large for one GPU, or too slow on it, needs several. What they send each other decides whether that helps.
+# - **You will** cut a model into parts for two GPUs, combine their results with two sums in each layer, count the bytes
+#   that are sent, and put several engines behind a router.
+# - **Why** a model that is too large for one GPU, or too slow on it, needs several. What they send each other decides
+#   whether that helps.
 # - **Time** 45 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 02, 03, 05 and 11, and the simulator of lesson 12.
-# - **After it** you can say which GPU holds what, how many bytes go over the link for each token, and when more GPUs do not pay.
+# - **After it** you can say which GPU holds what, how many bytes go over the link for each token, and when more GPUs do
+#   not pay.
 #
-# The one idea: **each GPU holds some heads and some columns, and two sums in each layer put the result together again.**
+# The one idea: **each GPU holds some heads and some columns, and two sums in each layer put the result together
+# again.**
 #
 # No GPU is needed. A **rank** is one of N processes that share a model, each with a GPU of its own. Here the ranks are
 # entries of a list at first, and later two processes on your CPU.
@@ -48,11 +51,12 @@ config = model.config
 # %% [markdown]
 # ## Two ways to cut a product
 #
-# A linear layer computes y = x W: a row of x times each column of W. There are two ways to give two GPUs half of W each:
+# A linear layer computes y = x W: a row of x times each column of W. There are two ways to give two GPUs half of W
+# each:
 #
 # - **By outputs**: each GPU has some columns of W and makes some of the outputs. Papers call it *column-parallel*.
-# - **By inputs**: each GPU has some rows of W, and the entries of x that these rows are multiplied with. It makes a part of each sum, and the parts have to be added up.
-#   Papers call it *row-parallel*.
+# - **By inputs**: each GPU has some rows of W, and the entries of x that these rows are multiplied with. It makes a
+#   part of each sum, and the parts have to be added up. Papers call it *row-parallel*.
 
 # %%
 torch.manual_seed(0)
@@ -64,12 +68,14 @@ print("by outputs:", [list(part.shape) for part in by_outputs],
 print("by inputs: ", [list(part.shape) for part in by_inputs], "added up:", torch.allclose(sum(by_inputs), x @ W))
 
 # %% [markdown]
-# In PyTorch the weight of a linear layer is stored as [outputs, inputs]. So a cut by outputs takes *rows* of the tensor. This lesson says outputs
-# and inputs, which is the same in both.
+# In PyTorch the weight of a linear layer is stored as [outputs, inputs]. So a cut by outputs takes *rows* of the
+# tensor. This lesson says outputs and inputs, which is the same in both.
 #
 # ### The MLP
 #
-# The MLP of a layer is down(silu(gate(x)) · up(x)). Both `gate` and `up` are cut by outputs. Then each GPU has a part of the vector in the middle.
+# The feed-forward network of a layer (lesson 01) is also called **MLP**. It has three weights, `gate`, `up` and `down`,
+# and computes down(silu(gate(x)) · up(x)). silu is a function of a single number: silu(z) = z · sigmoid(z). Both `gate`
+# and `up` are cut by outputs. Then each GPU has a part of the vector in the middle, silu(gate(x)) · up(x).
 
 # %%
 predict("17.down", "gate and up are cut by outputs. How is down cut, so that nothing has to be sent in the middle?",
@@ -90,29 +96,32 @@ for n in (2, 4):
     print(f"{n} GPUs: parts {list(parts[0].shape)}; the sum of the parts is the whole MLP: {torch.allclose(sum(parts), whole)}")
 
 # %% [markdown]
-# Each GPU already has the part of the vector that its part of `down` is multiplied with. The activation (silu) works on each number alone, so it can be applied to a part. Only the sum
-# at the end is sent.
+# Each GPU already has the part of the vector that its part of `down` is multiplied with. The activation (silu) works on
+# each number alone, so it can be applied to a part. Only the sum at the end is sent.
 #
-# What if `gate` and `up` are cut by inputs? Then each GPU has a part of each *sum*. The silu of a sum is not the sum of the silus, so the parts of both have to be summed
-# before the activation:
+# What if `gate` and `up` are cut by inputs? Then each GPU has a part of each *sum*. The silu of a sum is not the sum of
+# the silus, and the product of two sums is not the sum of the products. So the parts of both have to be summed before
+# the activation:
 
 # %%
 n = 2
 sums = [F.linear(part, weight) for part, weight in zip(x.chunk(n, 1), gate.chunk(n, 1))]
 print("silu after the sum: ", torch.allclose(F.silu(sum(sums)), F.silu(F.linear(x, gate))))
 print("silu before the sum:", torch.allclose(sum(F.silu(one) for one in sums), F.silu(F.linear(x, gate))))
-print(f"numbers to be summed for each token: {2 * config.intermediate_size:,} in the middle, instead of {config.hidden_size:,} at the end")
+print(f"numbers to be summed for each token: {2 * config.intermediate_size:,} in the middle, and still {config.hidden_size:,} at the end")
 
 # %% [markdown]
 # ### Attention
 #
-# A query head needs its own queries and the keys and values of its KV head (lesson 03), and no others. So `q`, `k` and `v` are cut by outputs, into whole heads, and each GPU keeps the keys and values
-# of its heads in its own cache. `o` takes the outputs of all heads as its inputs: it is cut by inputs, and one sum follows. That is **tensor parallel**
+# A query head needs its own queries and the keys and values of its KV head (lesson 03), and no others. So `q`, `k` and
+# `v` are cut by outputs, into whole heads, and each GPU keeps the keys and values of its heads in its own cache. `o`
+# takes the outputs of all heads as its inputs: it is cut by inputs, and one sum follows. That is **tensor parallel**
 # (Megatron-LM, arXiv 1909.08053): two sums in each layer, one after `o` and one after `down`.
 #
 # ## Build it: a model on a list of ranks
 #
-# A rank is a smaller `Transformer`: fewer heads, a narrower MLP, a part of the vocabulary. Its weights are parts of the whole ones.
+# A rank is a smaller `Transformer`: fewer heads, a narrower MLP, a part of the vocabulary. Its weights are parts of the
+# whole ones. Only the norms are not cut: a norm works on whole vectors, and after a sum each rank has those.
 
 # %%
 CUT = {"q_proj": 0, "k_proj": 0, "v_proj": 0, "gate_proj": 0, "up_proj": 0,        # by outputs: dimension 0
@@ -139,8 +148,9 @@ ranks = make_ranks(2)
 print(f"whole model: {config.num_parameters:,} weights; rank 0: {ranks[0].config.num_parameters:,}, rank 1: {ranks[1].config.num_parameters:,}")
 
 # %% [markdown]
-# The norms are held twice; everything else once. Now the forward pass. In `all_reduce` the ranks work together: each brings a
-# tensor, and each gets the sum of all.
+# The norms are held twice; everything else once. Now the forward pass. In `all_reduce` the ranks work together: each
+# brings a tensor, and each gets the sum of all. The first sum is that of the embedding. A rank has the vectors of the
+# tokens in its part of the vocabulary, and brings zeros for all others:
 
 # %%
 sent = []                                                        # the bytes of each tensor that is summed
@@ -157,7 +167,11 @@ def embed(rank, number, token_ids):
     own = (here >= 0) & (here < rank.config.vocab_size)
     return rank.model.embed_tokens(here.clamp(0, rank.config.vocab_size - 1)) * own[:, None]
 
+# %% [markdown]
+# Two more sums follow in each layer: of the parts after `o`, and of the parts after `down`. Each rank has a KV cache
+# for its own heads.
 
+# %%
 def after_the_sum(hidden, parts):
     """Adds the parts up over the ranks, and the result to the vectors from before."""
     return [one + total for one, total in zip(hidden, all_reduce(parts))]
@@ -177,7 +191,10 @@ def forward(ranks, token_ids, positions, caches, add=after_the_sum):
         hidden = add(hidden, parts)                              # after down
     return torch.cat([rank.lm_head(rank.model.norm(h[-1:])) for rank, h in zip(ranks, hidden)], -1)
 
+# %% [markdown]
+# Greedy decoding with these ranks, beside `generate_naive` of lesson 01 with the whole model:
 
+# %%
 def generate(ranks, prompt, max_tokens, add=after_the_sum):
     caches, ids = [ContiguousCache(rank.config, 256) for rank in ranks], list(prompt)
     start = 0
@@ -195,8 +212,8 @@ print(repr(tokenizer.decode(written)))
 print("the tokens of generate_naive:", written == wanted)
 
 # %% [markdown]
-# A sum of two parts is rounded differently from one long sum. In float32 this changes the last bits of the logits. It changes a greedy token only if the two largest
-# logits are that close (lesson 01).
+# A sum of two parts can be rounded differently from one long sum, so the last bits of the logits can differ. This
+# changes a greedy token only if the two largest logits are that close (lesson 01).
 #
 # What was summed in the last step, for one token:
 
@@ -206,12 +223,15 @@ print(f"{per_step} sums: 1 for the embedding and 2 in each of {config.num_layers
 print(f"in all {sum(sent[-per_step:]):,} bytes; the weights that each rank read: {4 * ranks[0].config.num_parameters:,} bytes")
 
 # %% [markdown]
-# At the end each rank has the logits of its own part of the vocabulary. They are *gathered*: put beside one another. These bytes are not counted above: for a greedy token
-# it would be enough to send each rank's largest logit and its id.
+# The sums are small beside the weights that are read. At the end each rank has the logits of its own part of the
+# vocabulary. They are *gathered*: put beside one another. The bytes of this are not counted above. For a greedy token
+# they can be few: each rank sends only its largest logit and the id of that token.
 #
 # ### See it
 #
-# One layer of Llama 3 8B on four GPUs. A weight is a box: inputs from top to bottom, outputs from left to right.
+# One layer of Llama 3 8B on four GPUs. A weight is a box, not to scale: inputs from top to bottom, outputs from left to
+# right. A vector has 8,192 bytes: 4,096 numbers of 2 bytes. In an all-reduce each GPU sends 12,288 bytes; "What an
+# all-reduce sends", below, says why.
 
 # %%
 LLAMA_8B = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32,
@@ -225,8 +245,8 @@ layer_on_gpus(4, **{name: getattr(LLAMA_8B, name) for name in SIZES})
 #
 # ## Break it: the residual is added before the sum
 #
-# In each layer the result is added to the vectors from before, the *residual*. A rank has both its part and these vectors. What if it adds them before the sum, and
-# not after?
+# After `o`, and again after `down`, the sum is added to the vectors from before, the *residual*. A rank has both its
+# part and these vectors. What if it adds them before the sum, and not after?
 
 # %%
 predict("17.residual", "Each of two ranks adds the residual to its part, and then the parts are summed. What is the result?",
@@ -240,10 +260,11 @@ def before_the_sum(hidden, parts):
 
 print("right:", repr(tokenizer.decode(written[:12])))
 print("wrong:", repr(tokenizer.decode(generate(ranks, prompt, 12, before_the_sum))))
-print("wrong, with one rank:", generate(make_ranks(1), prompt, 12, before_the_sum) == written[:12], "- a test with one GPU does not find it")
+print("with one rank, the wrong order gives the right tokens:", generate(make_ranks(1), prompt, 12, before_the_sum) == written[:12])
 
 # %% [markdown]
-# All shapes are right and nothing is raised. The same error happens if `o` has a bias and every rank adds it: then it counts twice. Only one rank may add it.
+# All shapes are right and nothing is raised, and a test with one GPU does not find the error. The same error happens if
+# `o` has a bias and every rank adds it: then it counts once for each rank. Only one rank may add it.
 #
 # ## What a GPU holds
 #
@@ -262,10 +283,11 @@ H100 = GPUS["H100"]
 def held(shape, n):
     """(weights in bytes, bytes of a token in the cache, tokens that fit) of a GPU, in bfloat16 on H100s."""
     shard = Shard(shape, 0, n)
-    local = shard.local_config()
-    weights = 2 * (local.num_parameters - 2 * (shape.vocab_size - shard.vocabulary_rows) * shape.hidden_size)
+    local = shard.local_config()                                 # its own heads and MLP, but the whole vocabulary
+    elsewhere = 2 * (shape.vocab_size - shard.vocabulary_rows) * shape.hidden_size      # of the embedding and lm_head
+    weights = 2 * (local.num_parameters - elsewhere)
     token = kv_bytes_per_token(local, "bfloat16")
-    return weights, token, max(0, int(0.9 * H100.bytes) - weights) // token
+    return weights, token, max(0, int(0.9 * H100.bytes) - weights) // token            # 0.9 of the memory, as in lesson 03
 
 
 print(f"{'model':>12} {'GPUs':>5} {'weights':>9} {'KV heads':>9} {'a token':>9} {'tokens that fit':>16}")
@@ -276,12 +298,15 @@ for name, shape in (("Llama 3 8B", LLAMA_8B), ("Llama 3 70B", LLAMA_70B)):
         print(f"{name:>12} {n:>5} {weights / 1e9:>6.1f} GB {len(kv_heads):>9} {token / 1e3:>6.1f} KB {tokens:>16,}")
 
 # %% [markdown]
-# "A token" is the bytes that one token takes in the cache of one GPU. "Tokens that fit" counts a token once for all GPUs together: each GPU has its own heads of every token.
-# Two GPUs hold more than twice as many tokens as one, because each has half of the weights and so more room. With more GPUs than KV heads, a token takes as much on each GPU as
-# with 8 GPUs, and only the room beside the weights still grows.
+# "Weights" and "KV heads" are those of one GPU. "A token" is the bytes that one token takes in the cache of one GPU.
+# "Tokens that fit" counts a token once for all GPUs together: each GPU has its own heads of every token. Two GPUs hold
+# more than twice as many tokens as one: a token takes half as much on each GPU, and half of the weights leave more
+# room. With more GPUs than KV heads, a token takes as much on each GPU as with 8 GPUs, and only the room beside the
+# weights still grows.
 #
-# You write which heads rank r holds in the exercise `17.kv_heads`; in `course_lib` it is a property of `Shard`. `local_group` is the
-# number of query heads of the rank that share a KV head:
+# You write which heads rank r holds in the exercise `17.kv_heads`, where each KV head is listed once. In `course_lib`
+# it is a property of `Shard`. `local_group` is the number of query heads of the rank that share a KV head. So the last
+# line takes one query head of each such group, and finds the KV head that it reads:
 
 # %%
 show(Shard.kv_heads.fget)
@@ -289,8 +314,11 @@ show(Shard.kv_heads.fget)
 # %% [markdown]
 # ## What an all-reduce sends
 #
-# Each of N GPUs has a tensor, and each needs the sum. If all send to GPU 0, and it sends the sum back, then GPU 0 sends and receives N - 1 tensors,
-# while the others wait. A **ring** uses all links at the same time. Cut the tensor into N pieces; in each step every GPU sends one piece to the next one:
+# Each of N GPUs has a tensor, and each needs the sum. If all send to GPU 0, and it sends the sum back, then GPU 0 sends
+# and receives N - 1 tensors, while the others wait. A **ring** uses all links at the same time. Cut the tensor into N
+# pieces; in each step every GPU sends one piece to the next GPU. In the first N - 1 steps, what arrives is added to the
+# GPU's own piece. This half is called **reduce-scatter**. In the other N - 1 steps, what arrives replaces the GPU's own
+# piece: **all-gather**.
 
 # %%
 n = 4
@@ -320,26 +348,32 @@ predict("17.ring", "8 GPUs sum tensors of 1 MB on a ring. How much does each GPU
 
 # %%
 print(f"8 GPUs: {2 * 7} steps, a piece of 1/8 MB in each: {2 * 7 / 8} MB")
+print(f"4 GPUs and a vector of 8,192 bytes, as in the picture: {2 * 3} steps of {8192 // 4:,} bytes: {2 * 3 * 8192 // 4:,} bytes")
 counts = list(range(2, 17))
 chart("What the busiest GPU sends in an all-reduce, in tensors",
       {"through GPU 0": (counts, [n - 1 for n in counts]), "ring: 2 (N - 1) / N": (counts, [2 * (n - 1) / n for n in counts])},
       x="GPUs", y="tensors sent")
 
 # %% [markdown]
-# On a ring no GPU sends more than two tensors, however many there are. The price is the number of steps: 2 (N - 1) times the latency of a link.
+# On a ring each GPU sends less than two tensors, however many GPUs there are. The price is 2 (N - 1) steps, each with
+# the latency of a link.
 #
 # ## When it pays
 #
-# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Which effect is larger? We compute it for Llama 3 8B in bfloat16 on H100s, with the
-# figures of the datasheet (nvidia.com/en-us/data-center/h100): memory 3.35 TB/s, 989 TFLOP/s (without sparsity), NVLink 900 GB/s and PCIe 128 GB/s. The last two count both
-# directions, so one direction has half of that. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same NVLink, in two ways: with **NCCL**,
-# NVIDIA's library of all-reduces, and with a kernel in which each GPU writes its numbers into the other's memory and then adds:
+# With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Which effect is larger? We
+# compute it for Llama 3 8B in bfloat16 on H100s, with the figures of the datasheet (nvidia.com/en-us/data-center/h100):
+# memory 3.35 TB/s, 989 TFLOP/s (without sparsity), NVLink 900 GB/s and PCIe 128 GB/s. The last two count both
+# directions, so one direction has half of that. The latency of an all-reduce is in no datasheet. It was measured on two
+# H200s, which have the same NVLink, in two ways: with **NCCL**, NVIDIA's library for all-reduces and the like, and with
+# a kernel in which each GPU writes its numbers into the other's memory and then adds:
 
 # %%
 recorded("17", 0)
 
 # %% [markdown]
-# With 8 KB nearly all of the time is latency. We take NCCL's time for 8 KB as the latency. We take it for PCIe too, although it was not measured there.
+# The second row has eight times the bytes of the first and takes hardly longer. So with 8 KB nearly all of the time is
+# latency. We take NCCL's time for 8 KB as the latency. We take it for PCIe and for more than two GPUs too, although it
+# was not measured there.
 
 # %%
 predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
@@ -361,16 +395,18 @@ def step_ms(shape, n, tokens, link, latency_us=LATENCY):
     return 1e3 * compute, 1e3 * 2 * shape.num_layers * one
 
 
-print(f"two GPUs, ms:            computing   sending: bytes   latency of {LATENCY:.1f} us")
+latencies = f"{2 * LLAMA_8B.num_layers} latencies of {LATENCY:.1f} us"
+print(f"{'ms on two GPUs':>30} {'computing':>10} {'sending the bytes':>18} {latencies:>24}")
 for what, tokens in (("decode, 1 token", 1), ("decode, 64 tokens", 64), ("prefill, 4,096 tokens", 4096)):
     for name, link in LINKS.items():
         compute, moved = step_ms(LLAMA_8B, 2, tokens, link, 0)
         _, both = step_ms(LLAMA_8B, 2, tokens, link)
-        print(f"{what:>22}, {name:>6} {compute:>6.2f} {moved:>15.3f} {both - moved:>15.2f}")
+        print(f"{what:>22}, {name:>6} {compute:>10.2f} {moved:>18.3f} {both - moved:>24.2f}")
 print(f"the message of one all-reduce: {LLAMA_8B.hidden_size * 2:,} bytes for 1 token, {4096 * LLAMA_8B.hidden_size * 2 / 1e6:.0f} MB for 4,096")
 
 # %% [markdown]
-# For one token the bytes take next to no time, and sending is nearly all latency. For a long prompt it is the other way round. And with more GPUs:
+# All columns are times in ms. For one token the bytes take next to no time: an all-reduce is nearly all latency. For a
+# long prompt it is the other way round. And with more GPUs:
 
 # %%
 gpus = [1, 2, 4, 8]
@@ -384,8 +420,10 @@ chart("Speed-up of Llama 3 8B by this arithmetic", lines, x="GPUs", y="times as 
       reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# This is computed and not measured. It assumes that nothing overlaps, that kernels reach the figures of the datasheet, and that an all-reduce over more GPUs has the latency of two.
-# The largest message that was measured shows how far the arithmetic is off:
+# This is computed and not measured. It assumes that nothing overlaps, that kernels reach the figures of the datasheet,
+# and that an all-reduce over more GPUs has the latency of two, although a ring then has more steps. Attention over keys
+# and values, the sum of the embedding and the gathering of logits are left out. For the largest message that was
+# measured, the arithmetic can be checked:
 
 # %%
 _, num_bytes, nccl_us, direct_us = recorded("17").tables[0][2][-1]
@@ -393,15 +431,18 @@ print(f"{num_bytes / 1e6:.1f} MB: {LATENCY + 1e6 * num_bytes / LINKS['NVLink']:.
       f"{direct_us:.0f} us where each GPU writes into the other's memory")
 
 # %% [markdown]
-# The arithmetic is between the two. For small messages `course_lib` uses the faster way, and vLLM has a kernel of this kind too.
+# The arithmetic is between the two. `course_lib` uses the faster way for messages up to this size, if the GPUs can
+# reach each other's memory. vLLM has a kernel of this kind too.
 #
-# The chart shows why tensor parallel is used with NVLink: over PCIe a long prompt gains nothing. The decode lines are equal only because both links have the same latency here. A network
-# between machines usually has less bandwidth and more latency than NVLink, so something that sends less is used there.
+# The chart shows why tensor parallel is used with NVLink: over PCIe a long prompt gains nothing. The decode lines are
+# nearly equal because both links have the same latency here. A network between machines usually has less bandwidth and
+# more latency than NVLink. So something that sends less is used there: pipeline parallel, below.
 #
 # ## Two processes
 #
-# The same with `course_lib`: two processes, each with its part of `tale`, and sums by `torch.distributed` (gloo on a CPU, NCCL on GPUs). The scheduler runs in
-# one of them and sends each step to the other. It needs Linux or macOS.
+# The same with `course_lib`: two processes, each with its part of `tale`, and sums by `torch.distributed`, whose
+# library is gloo on a CPU and NCCL on GPUs. The scheduler runs in one of the processes and sends each step to the
+# other. It needs Linux or macOS.
 
 # %%
 predict("17.processes", "24 tokens for each of four prompts, by two processes. Are they the tokens of one process?",
@@ -431,20 +472,27 @@ print("the tokens of generate_naive:", [o.token_ids for o in outputs] == [genera
 # %% tags=["nbval-ignore-output"]
 timed("one process", Engine(model, EngineConfig(num_blocks=64)))
 print({name: f"{1e3 * spent / 24:.1f} ms a step" for name, spent in seconds.items()})
+more = (seconds["two processes"] - seconds["one process"]) / 24 / per_step
+print(f"what two processes take more, for each of {per_step} sums: {1e6 * more:,.0f} us; an all-reduce on two H200s: {LATENCY:.1f} us")
 
 # %% [markdown]
-# Two processes were slower here. The products of `tale` are small, and in each of its nine sums a step one process waits for the other. On a CPU this latency is far larger than on
-# two GPUs. Two processes on a CPU show that the result is right. To save time they need larger products, or GPUs.
+# The tokens are the same: no two largest logits were so close that the rounding mattered.
 #
-# If you give the engine the model's name, one line is enough, and the engine starts and ends the processes: `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its
-# own rows and columns from the file, so none of these processes holds the whole model. `Shard.pieces` in `course_lib/parallel/shards.py` says which
-# rows or columns these are; `17.shard` is about that.
+# Two processes were slower here. They can save at most half of the time of one process. But in each of the nine sums of
+# a step one process waits for the other, and each step has to be sent. Two processes on a CPU show that the result is
+# right, and not what GPUs save.
+#
+# If you give the engine the model's name, one line is enough, and the engine starts and ends the processes:
+# `Engine("tale", EngineConfig(tensor_parallel=2))`. Each process reads its own rows and columns from the file, so none
+# of these processes holds the whole model. `Shard.pieces` in `course_lib/parallel/shards.py` says which rows or columns
+# these are; `17.shard` is about that.
 #
 # ## Layers instead of columns: pipeline parallel
 #
-# The other cut: GPU 0 has the first layers, GPU 1 the next, and so on. At each border the vectors are sent once, not twice in each layer. But a token goes through all GPUs,
-# one after the other, so one request is no faster, and while one GPU works the others wait for it. So the batch is cut into several **micro-batches**, which follow one another through
-# the GPUs. Then all GPUs work, except at the start and the end. The time in which GPUs wait is the *bubble*.
+# The other cut: GPU 0 has the first layers, GPU 1 the next, and so on. At each border the vectors are sent once, not
+# twice in each layer. But a token goes through all GPUs, one after the other, so one request is no faster, and while
+# one GPU works the others wait for it. So the batch is cut into several **micro-batches**, which follow one another
+# through the GPUs. Then all GPUs work, except at the start and the end. The time in which GPUs wait is the *bubble*.
 
 # %%
 def pipeline(stages, batches):
@@ -474,17 +522,21 @@ print(f"Llama 3 70B on 8 GPUs, each GPU sends for one token: {2 * LLAMA_70B.num_
       f"with tensor parallel, {token / 1e6:.3f} MB with pipeline parallel")
 
 # %% [markdown]
+# With more micro-batches, less of the time is bubble. But each micro-batch reads the weights again, so in decode a
+# smaller micro-batch is hardly faster (lesson 09).
+#
 # | | tensor parallel | pipeline parallel | replicas (next section) |
 # |---|---|---|---|
 # | a GPU has | some heads and columns of every layer | some whole layers | the whole model |
 # | sent for a token | two all-reduces in each layer | one vector at each border | nothing |
-# | one request is | faster | not faster | not faster |
+# | one request is | faster over NVLink | not faster | not faster |
 # | used | inside a machine | between machines | where the model fits |
 #
 # ## Replicas behind a router
 #
-# If the model fits on one GPU, N engines with the whole model send each other nothing: **data parallel**. A router gives each request to one of them. Each engine has its own prefix
-# cache (lesson 05), so it matters where a prompt goes.
+# If the model fits on one GPU, N engines with the whole model send each other nothing: **data parallel**. A router
+# gives each request to one of them. Each engine has its own prefix cache (lesson 05), so it matters where a prompt
+# goes.
 
 # %%
 predict("17.router", "4 engines, 40 system prompts of 2,000 tokens, room for about 20 in each engine. One router looks at the load only, "
@@ -494,7 +546,7 @@ predict("17.router", "4 engines, 40 system prompts of 2,000 tokens, room for abo
 # %%
 cost = roofline(LLAMA_8B, bytes_per_s=MEMORY, flops_per_s=FLOPS)
 chat = Workload(Poisson(60), Lengths(prompt=Fixed(100), output=Fixed(60)), num_requests=500,
-                prefixes=SharedPrefixes(num_tokens=2000, count=40))
+                prefixes=SharedPrefixes(num_tokens=2000, count=40))     # before the 100 tokens: one of 40 prefixes
 small = EngineConfig(num_blocks=2500)                            # of 16 tokens: 20 system prompts
 for name in ("random", "least_loaded", "prefix_aware"):
     result = simulate(chat, small, cost, replicas=4, router=name)
@@ -504,10 +556,14 @@ for name in ("random", "least_loaded", "prefix_aware"):
           f"requests {[m.num_requests for m in result.replicas]}")
 
 # %% [markdown]
-# With the prefix-aware router each engine serves some of the system prompts, and these fit into its cache. With the others each engine sees all of them, and there is room for half. The router also has to keep the balance: an engine with many more unfinished requests than the least loaded one (`max_imbalance`) is not chosen, whatever
-# it has in its cache. Else a system prompt that everybody uses would bring all requests to one engine.
+# With the prefix-aware router each engine gets some of the system prompts, and these fit into its cache. With the
+# others any system prompt can come to any engine, which has room for half of them. The router also has to keep the
+# balance: an engine with many more unfinished requests than the least loaded one (`max_imbalance`) is not chosen,
+# whatever it has in its cache. Else a system prompt that everybody uses would bring all requests to one engine.
 #
-# The router remembers what it sent, and asks no engine. `_known(i, hashes)` counts the blocks from the beginning of the prompt that engine i was sent before:
+# The router remembers what it sent, and asks no engine. `hash_chain` returns the hashes of the whole blocks of a
+# prompt, each over all tokens up to its end (lesson 05). `_known(i, hashes)` counts the blocks from the beginning of
+# the prompt that engine i was sent before. `capacity` is how many hashes are remembered for each engine:
 
 # %%
 show(PrefixAwareRouter.choose)
@@ -515,8 +571,8 @@ show(PrefixAwareRouter.choose)
 # %% [markdown]
 # ### Is the simulator right?
 #
-# Two real engines with `tale` behind the same router. Requests come in bursts of six: all of them are routed, then all are served. So no choice depends on how fast this
-# machine is, and every count must be the same.
+# Two real engines with `tale` behind the same router. Requests come in bursts of six: all of them are routed, then all
+# are served. So no choice depends on how fast this machine is, and every count must be the same.
 
 # %%
 predict("17.real", "Tokens found in the caches of two real engines, and in those of two simulated ones. How far apart?",
@@ -524,7 +580,7 @@ predict("17.real", "Tokens found in the caches of two real engines, and in those
 
 # %%
 bursts = Workload(Bursts(6), Lengths(prompt=Uniform(8, 40), output=Uniform(2, 6)), num_requests=36,
-                  prefixes=SharedPrefixes(num_tokens=64, count=5, share=0.8))
+                  prefixes=SharedPrefixes(num_tokens=64, count=5, share=0.8))           # 0.8 of the requests have one
 own = EngineConfig(block_size=8, num_blocks=40)                  # so few blocks that some are evicted
 engines = [Engine(model, own, trace=False) for _ in range(2)]
 serve_routed(engines, Feed(bursts), PrefixAwareRouter(8))
@@ -535,12 +591,14 @@ for number, (real, copy) in enumerate(zip(engines, simulated.replicas)):
               f"prompt tokens cached, {m.num_scheduled_tokens:,} tokens computed in {m.num_steps} steps")
 
 # %% [markdown]
-# The simulator runs the real scheduler and the real ledger, so the counts are the same. Times are those of its cost model, which is fitted to a machine (lesson 12).
+# The simulator runs the real scheduler and the real ledger, so the counts are the same. Times come from its cost model:
+# here from the datasheet, in lesson 12 from measurements.
 #
 # ## Prefill here, decode there
 #
-# A long prompt makes the step long in which it is computed, and every running request waits for it (lesson 11). **Disaggregated prefill** (DistServe, arXiv 2401.09670; Splitwise,
-# arXiv 2311.18677) computes prompts on some engines and outputs on others. In between, keys and values are sent over the network.
+# The step that computes a long prompt takes long, and every running request of that engine waits for it (lesson 11).
+# **Disaggregated prefill** (DistServe, arXiv 2401.09670; Splitwise, arXiv 2311.18677) computes prompts on some engines
+# and outputs on others. In between, keys and values are sent over the network.
 
 # %%
 predict("17.split", "Two engines that do both, or one for prompts and one for outputs. Which has the steadier gaps between tokens?",
@@ -553,30 +611,41 @@ split = dict(replicas=1, prefill_replicas=1, transfer=link)
 settings = {"two that do both": (8192, dict(replicas=2)), "one for each": (8192, split),
             "two, chunks of 512": (512, dict(replicas=2))}
 for name, (budget, setting) in settings.items():
-    s = simulate(long, EngineConfig(num_blocks=20_000, max_num_batched_tokens=budget), cost, **setting).summary
+    requests = []
+    s = simulate(long, EngineConfig(num_blocks=20_000, max_num_batched_tokens=budget), cost,
+                 on_finish=lambda arrival, metrics: requests.append(metrics), **setting).summary
     itl, ttft = ({p: 1e3 * latency.percentiles[p] for p in (50, 99)} for latency in (s.itl, s.ttft))
-    print(f"{name:>18}: gaps between tokens P50 {itl[50]:.1f} ms, P99 {itl[99]:>5.1f} ms; TTFT P50 {ttft[50]:>3.0f} ms, P99 {ttft[99]:.0f} ms")
+    gaps = [[1e3 * (b - a) for a, b in zip(one.token_times, one.token_times[1:])] for one in requests]
+    print(f"{name:>18}: gaps between tokens P50 {itl[50]:.1f} ms, P99 {itl[99]:>4.1f} ms, longest {max(map(max, gaps)):>5.1f} ms "
+          f"(without first gaps {max(max(own[1:]) for own in gaps):>5.1f} ms); TTFT P50 {ttft[50]:>3.0f} ms, P99 {ttft[99]:.0f} ms")
 print(f"sending the keys and values of 4,000 tokens takes {1e3 * (link.latency_s + 4000 * link.seconds_per_token):.1f} ms")
 
 # %% [markdown]
-# With one engine for each the long gaps are gone. The price is TTFT: one engine computes all prompts, and keys and values have to be sent. The other answer is chunked prefill with a
-# small token budget (lesson 11), the line "two, chunks of 512": its P99 gap is between the other two, and its TTFT is no better than with one engine for each.
+# With one engine for each, the P99 of the gaps is the lowest. Only the first gap of a request, between its first two
+# tokens, can be long: the keys and values are sent in it. There is one such gap in each request, so the P99 does not
+# show it. TTFT has no sending in it, but it is higher: one engine computes all prompts. The other answer is chunked
+# prefill with a small token budget (lesson 11), the line "two, chunks of 512". Its P99 gap is between the other two,
+# its longest gap is the shortest of the three, and its TTFT is no better than with one engine for each.
 #
 # ## Beyond one machine
 #
-# The course's engine stays on one machine. For several machines use vLLM, which can start its processes on a Ray cluster. Use tensor parallel inside each machine and pipeline parallel between them
-# ([vLLM's guide](https://docs.vllm.ai/en/stable/serving/parallelism_scaling.html)). These commands were not run for this lesson:
+# The course's engine stays on one machine. For several machines use vLLM. It can start its processes with Ray, a
+# program that joins machines into a cluster. Use tensor parallel inside each machine and pipeline parallel between them
+# ([vLLM's guide](https://docs.vllm.ai/en/stable/serving/parallelism_scaling.html)). FIRST is the address of the first
+# machine. These commands were not run for this lesson:
 #
 #     ray start --head --port=6379                       # on the first machine
 #     ray start --address=FIRST:6379                     # on the others
 #     vllm serve meta-llama/Llama-3.1-405B-Instruct-FP8 --tensor-parallel-size 8 --pipeline-parallel-size 2 \
 #         --distributed-executor-backend ray
 #
-# The benchmark is the one that you know from lesson 12. It measures any server with the OpenAI API: the course's or vLLM's, on one GPU or on sixteen:
+# The benchmark is `course bench` of lesson 16. It measures any server with the OpenAI API: the course's or vLLM's, on
+# one GPU or on sixteen:
 #
 #     course bench --url http://FIRST:8000 --lengths chat --rates 1,2,4,8 --goodput ttft:500
 #
-# In vLLM's source: `vllm/model_executor/layers/linear.py` has `ColumnParallelLinear`, `QKVParallelLinear` (which replicates KV heads) and `RowParallelLinear`; `vocab_parallel_embedding.py` beside it pads the vocabulary;
+# In vLLM's source: `vllm/model_executor/layers/linear.py` has `ColumnParallelLinear`, `QKVParallelLinear` (which
+# replicates KV heads) and `RowParallelLinear`; `vocab_parallel_embedding.py` beside it pads the vocabulary;
 # `vllm/distributed/` has the all-reduces, with one of its own for small messages.
 #
 # ## What you expected
@@ -591,18 +660,21 @@ guesses("17")
 #
 # <details><summary><b>1. Why is o cut by inputs, and not by outputs like q?</b></summary>
 #
-# Its inputs are the outputs of all heads, and a GPU has only those of its own heads. Cut by inputs, it needs no others: it makes a part of each sum. Cut by outputs, all heads' outputs would
-# have to be sent first, and the result would be in parts again.
+# Its inputs are the outputs of all heads, and a GPU has only those of its own heads. Cut by inputs, it needs no others:
+# it makes a part of each sum. Cut by outputs, all heads' outputs would have to be sent first, and the result would be
+# in parts again.
 # </details>
 #
 # <details><summary><b>2. A model with one KV head runs on 8 GPUs. What does tensor parallel save in its KV cache?</b></summary>
 #
-# Nothing: the query heads of every GPU read that head, so all 8 hold it. Most weights are still cut; only those of `k` and `v` are held by all 8.
+# Nothing: the query heads of every GPU read that head, so all 8 hold it. Most weights are still cut; only the norms and
+# those of `k` and `v` are held by all 8.
 # </details>
 #
 # <details><summary><b>3. A router knows what it sent to each engine. When is it wrong about what is cached there?</b></summary>
 #
-# When the engine has evicted it since, or has not computed it yet: requests that arrive together are all computed. A wrong guess of the router only costs time: the tokens are still right.
+# When the engine has evicted it since, or has not computed it yet: requests that arrive together are all computed. A
+# wrong guess of the router only costs time: the tokens are still right.
 # </details>
 #
 # ## Next

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Exercises 17 · Several GPUs
 #
-# Four pieces of a server with several GPUs: the part of each weight that a GPU holds, the sum over all GPUs, the heads of a GPU and its
-# share of the KV cache, and a router in front of several engines. No GPU is needed: a **rank** is one of N processes, and here it is a
-# number from 0 to N - 1. `hint("17.shard")` goes one step further each time you call it.
+# Four pieces of a server with several GPUs: the part of each weight that a GPU holds, the sum over all GPUs, the heads
+# of a GPU and its share of the KV cache, and a router in front of several engines. No GPU is needed: a **rank** is one
+# of N processes, and here it is a number from 0 to N - 1. `hint("17.shard")` goes one step further each time you call
+# it.
 
 # %% [markdown]
 # {{colab}}
@@ -18,9 +19,11 @@ machine = setup(quiet=True)
 # %% [markdown]
 # ## 17.shard · What a rank holds of a weight
 #
-# Tensor parallel over N ranks: each rank holds a part of most weights. `shard(name, weight, rank, num_ranks, head_dim)` returns the part
-# of one weight. Rank is a number from 0 to `num_ranks - 1`. The weight of a linear layer is `[outputs, inputs]`: a row of the tensor makes
-# one output. `name` is the name in the checkpoint, such as `model.layers.0.self_attn.q_proj.weight`.
+# Tensor parallel over N ranks: each rank holds a part of most weights. `shard(name, weight, rank, num_ranks, head_dim)`
+# returns the part of one weight. `name` is a string, the name in the checkpoint, such as
+# `model.layers.0.self_attn.q_proj.weight`. `weight` is a tensor with one or two dimensions. The others are ints, and
+# `rank` is from 0 to `num_ranks - 1`. The weight of a linear layer is `[outputs, inputs]`: a row of the tensor makes
+# one output.
 #
 # | the name contains | rank r of N holds |
 # |---|---|
@@ -28,14 +31,15 @@ machine = setup(quiet=True)
 # | `k_proj`, `v_proj` | the **rows** of its KV heads. A head is `head_dim` rows, so there are K = rows / head_dim heads. If K is N or more: part r of N equal parts. If K is less than N: each head is held by N / K ranks with consecutive numbers, so rank r holds head r // (N / K) |
 # | `o_proj.weight`, `down_proj` | **columns**: part r of N equal parts |
 # | `o_proj.bias` | on rank 0 all of it; on the others zeros of the same shape, because the outputs of all ranks are added up |
-# | `embed_tokens`, `lm_head` | **rows**: the number of rows divided by N, rounded up. The last ranks may get fewer, or none |
+# | `embed_tokens`, `lm_head` | **rows**: part r, where each part has R rows, one after the other. R is the number of rows divided by N, rounded up. The last ranks may get fewer, or none |
 # | anything else, such as `input_layernorm` or `q_norm` | all of it |
 #
-# A bias of `q_proj`, `k_proj` or `v_proj` is `[outputs]`; it is cut as the rows of its weight. No bias but these and `o_proj.bias` occurs. A rank may have several query heads. N divides
-# every size that is cut into N equal parts, and of K and N one divides the other. A rank without rows of the vocabulary returns a tensor with 0 rows and all columns.
+# A bias of `q_proj`, `k_proj` or `v_proj` is `[outputs]`; it is cut as the rows of its weight. No bias but these and
+# `o_proj.bias` occurs. A rank may have several query heads. N divides every size that is cut into N equal parts, and of
+# K and N one divides the other. A rank without rows of the vocabulary returns a tensor with 0 rows and all columns.
 #
-# What is cut is a tensor **of its own**, not a view: a view would keep the whole weight in memory. What is not cut may be `weight` itself.
-# `weight` is not changed.
+# What is cut is a tensor **of its own**, not a view: a view would keep the whole weight in memory. What is not cut may
+# be `weight` itself. `weight` is not changed.
 #
 #     shard("model.layers.0.mlp.down_proj.weight", torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]]), 1, 2, 2)
 #     is tensor([[2, 3], [6, 7]])
@@ -77,23 +81,27 @@ for rank in range(2):
 # %% [markdown]
 # ## 17.all_reduce · The sum over all ranks, on a ring
 #
-# Each of N ranks has a tensor, and each needs the sum of all. In a ring, rank r can send to rank r + 1 only, and the last one to rank 0.
+# Each of N ranks has a tensor, and each needs the sum of all. In a ring, rank r can send to rank r + 1 only, and the
+# last one to rank 0.
 #
 # - `tensors` is a list of N flat tensors of one length and dtype: `tensors[r]` is what rank r has.
-# - `ring.exchange(parts)` is one step, in which all ranks send at the same time. `parts` is a list of N tensors: rank r sends `parts[r]` to the
-#   next rank. It returns a list of N tensors: `received[r]` is what rank r received, which is what rank r - 1 sent.
+# - `ring.exchange(parts)` is one step, in which all ranks send at the same time. `parts` is a list of N tensors: rank r
+#   sends `parts[r]` to the next rank. It returns a list of N tensors: `received[r]` is what rank r received, a copy of
+#   what rank r - 1 sent.
 #
-# A rank knows its own tensor and what it received, nothing else. If every rank sent whole tensors, each would send N - 1 of them. A ring with
-# pieces sends less. Cut each tensor into N pieces with `tensor.tensor_split(N)`; their lengths may differ by one. Then:
+# A rank knows its own tensor and what it received, nothing else. If every rank sent whole tensors, each would send
+# N - 1 of them. A ring with pieces sends less. Cut each tensor into N pieces with `tensor.tensor_split(N)`; their
+# lengths may differ by one. Then:
 #
-# 1. **reduce-scatter**, N - 1 steps, s = 0, 1, …: rank r sends its piece (r - s) mod N. What it receives is **added** to its own piece
-#    (r - s - 1) mod N. After that, rank r has the complete sum of piece (r + 1) mod N.
-# 2. **all-gather**, N - 1 steps, s = 0, 1, …: rank r sends its piece (r + 1 - s) mod N. What it receives **replaces** its piece (r - s) mod N.
+# 1. **reduce-scatter**, N - 1 steps, s = 0, 1, …: rank r sends its piece (r - s) mod N. What it receives is **added**
+#    to its own piece (r - s - 1) mod N. After that, rank r has the complete sum of piece (r + 1) mod N.
+# 2. **all-gather**, N - 1 steps, s = 0, 1, …: rank r sends its piece (r + 1 - s) mod N. What it receives **replaces**
+#    its piece (r - s) mod N.
 #
 # In all, each rank sends 2 (N - 1) / N times the bytes of a tensor.
 #
-# Return a list of N flat tensors, one for each rank, each with the whole sum and with memory of its own. The dtype stays, and the tensors
-# that were given are not changed. With one rank nothing is sent.
+# Return a list of N flat tensors, one for each rank, each with the whole sum and with memory of its own. The dtype
+# stays, and the tensors that were given are not changed. With one rank nothing is sent.
 #
 #     ring = Ring(2)
 #     all_reduce([torch.tensor([1, 2]), torch.tensor([10, 20])], ring) is [tensor([11, 22]), tensor([11, 22])]
@@ -120,7 +128,8 @@ def all_reduce(tensors, ring):
 check("17.all_reduce", all_reduce)
 
 # %% [markdown]
-# The bytes that each rank sends for a message of 16 KB. More ranks send hardly more: the factor 2 (N - 1) / N stays below 2.
+# The bytes that each rank sends for a message of 16 KB. More ranks send hardly more: the factor 2 (N - 1) / N stays
+# below 2.
 
 # %% tags=["raises-exception"]
 from course_lib.practice.play import Ring
@@ -133,12 +142,13 @@ for num_ranks in (2, 4, 8):
 # %% [markdown]
 # ## 17.kv_heads · The heads of a rank, and its share of the KV cache
 #
-# The model has `num_heads` query heads and `num_kv_heads` KV heads. Query head h reads KV head h // (num_heads / num_kv_heads). With N
-# ranks:
+# All arguments are ints. The model has `num_heads` query heads and `num_kv_heads` KV heads. Query head h reads KV head
+# h // (num_heads / num_kv_heads). With N ranks:
 #
 # - A rank has `num_heads / N` consecutive query heads: rank 0 the first ones, rank 1 the next, and so on.
-# - It holds the KV heads **that its query heads read**, and no others. So a KV head may be held by several ranks. A token takes a key and a value
-#   for each KV head that the rank holds, in each of `num_layers` layers; each key or value has `head_dim` numbers of `num_bytes` bytes.
+# - It holds the KV heads **that its query heads read**, and no others. So a KV head may be held by several ranks. A
+#   token takes a key and a value for each KV head that the rank holds, in each of `num_layers` layers; each key or
+#   value has `head_dim` numbers of `num_bytes` bytes.
 #
 # `num_kv_heads` divides `num_heads`; `num_kv_heads` and N need not divide each other. Return a tuple of three:
 #
@@ -177,20 +187,25 @@ for num_ranks in (1, 2, 4, 8, 16):
 # %% [markdown]
 # ## 17.route · Which replica a request goes to
 #
-# Several engines with the whole model, the **replicas**, stand behind a router. Each keeps its own prefix cache, so a prompt should go where its
-# beginning was sent before, unless that replica has too much to do.
+# Several engines with the whole model, the **replicas**, stand behind a router. Each keeps its own prefix cache, so a
+# prompt should go where its beginning was sent before, unless that replica has too much to do.
 #
-# `PrefixRouter(num_replicas, block_size, max_imbalance, max_load)` has one method, `choose(token_ids, loads)`: the number of the replica that
-# gets this prompt. `token_ids` is a list of ints, and `loads[r]` is the number of unfinished requests of replica r.
+# `PrefixRouter(num_replicas, block_size, max_imbalance, max_load)` has one method, `choose(token_ids, loads)`: the
+# number of the replica that gets this prompt. `token_ids` is a list of ints, and `loads[r]` is the number of unfinished
+# requests of replica r.
 #
-# 1. A replica is **full** if its load is `max_load` or more. It gets nothing. If all are full, return `None`; nothing is remembered then.
-# 2. A replica whose load is more than `max_imbalance` above the smallest of `loads` is **too busy**. It gets nothing either. A load of exactly `max_imbalance` above the smallest is not too busy.
-# 3. Of the replicas that are left, the one is chosen that was sent **the longest beginning of this prompt**. This is counted in whole blocks of `block_size` tokens, from
-#    the first token on: a block counts if one earlier prompt that was sent to this replica began with the same tokens up to the end of the block.
+# 1. A replica is **full** if its load is `max_load` or more. It gets nothing. If all are full, return `None`; nothing
+#    is remembered then.
+# 2. A replica whose load is more than `max_imbalance` above the smallest of `loads` is **too busy**. It gets nothing
+#    either. A load of exactly `max_imbalance` above the smallest is not too busy.
+# 3. Of the replicas that are left, the one is chosen that was sent **the longest beginning of this prompt**. This is
+#    counted in whole blocks of `block_size` tokens, from the first token on: a block counts if one earlier prompt that
+#    was sent to this replica began with the same tokens up to the end of the block.
 # 4. If several were sent equally many blocks, the smallest load decides, then the smallest number.
 #
-# The router remembers the whole blocks of each prompt for the replica that it chose, for ever. It does not count requests: `loads` belongs to the
-# caller and is not changed, nor is `token_ids`, and the caller may change both after the call.
+# The router remembers the whole blocks of each prompt for the replica that it chose, for ever. It does not count
+# requests: `loads` belongs to the caller and is not changed, nor is `token_ids`, and the caller may change both after
+# the call.
 #
 #     router = PrefixRouter(2, block_size=2, max_imbalance=1, max_load=4)
 #     router.choose([5, 6, 7], [0, 0]) is 0: nothing is known, both loads are equal
@@ -226,7 +241,8 @@ class PrefixRouter:
 check("17.route", PrefixRouter)
 
 # %% [markdown]
-# Your router in the simulator, beside two that know nothing of prompts: four replicas, and 30 system prompts of 512 tokens.
+# Your router in the simulator, beside two that know nothing of prompts: four replicas, and 30 system prompts of 512
+# tokens.
 
 # %% tags=["raises-exception"]
 from course_lib.engine import EngineConfig
