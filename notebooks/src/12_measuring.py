@@ -1,11 +1,14 @@
 # %% [markdown]
 # # 12 · Measuring
 #
-# - **You will** define the latencies of a request, measure an engine under load, find the load at which it breaks down, and show five ways in which a benchmark misleads.
-# - **Why** "8,000 tokens a second" says nothing about how long a user waits. A server is bought, tuned and compared by such numbers, so you must know what they leave out.
+# - **You will** define the latencies of a request, measure an engine under load, find the load at which it breaks down,
+#   and show five ways in which a benchmark misleads.
+# - **Why** "8,000 tokens a second" says nothing about how long a user waits. A server is bought, tuned and compared by
+#   such numbers, so you must know what they leave out.
 # - **Time** 55 minutes, and two hours for the exercises.
 # - **You need** lessons 10 and 11.
-# - **After it** you know what each latency in the output of `vllm bench serve` means, and what a benchmark report does not show.
+# - **After it** you know what each latency in the output of `vllm bench serve` means, and what a benchmark report does
+#   not show.
 
 # %% [markdown]
 # {{colab}}
@@ -34,19 +37,20 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## A clock that is the same on every machine
 #
-# A latency in seconds depends on the machine, on the other programs that run there, and on the day. To learn what causes it, we
-# need runs that can be repeated exactly. So in most of this lesson the engine is real and the clock is not: the clock moves by
-# what each step *should* take on a machine that we choose. This is a **cost model**. A step costs
+# A latency in seconds depends on the machine, on the other programs that run there, and on the day. To learn what
+# causes it, we need runs that can be repeated exactly. So in most of this lesson the engine is real and the clock is
+# not: the clock moves by what each step *should* take on a machine that we choose. This is a **cost model**. A step
+# costs
 #
 # - a fixed time: launching the kernels, and reading all weights once;
 # - a time for each token: multiplying it with the weights;
 # - a time for each token in the KV cache that is read;
 # - a time for each pair of a query and a key in a prompt.
 #
-# `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an H200, with
-# the memory speed and the arithmetic speed that lessons 06 and 09 use. One millisecond for the launches is our assumption.
-# The costs are added: the kernels of a step run one after the other, and some of them are limited by memory, others by arithmetic. (The bound of lesson 09 takes the
-# larger of the two sums.)
+# `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an
+# H200, with the memory speed and the arithmetic speed of lesson 11. One millisecond for the launches is our assumption.
+# The costs are added: the kernels of a step run one after the other, and some of them are limited by memory, others by
+# arithmetic. (The bound of lesson 09 takes the larger of the two sums.)
 
 # %%
 shape = MODELS["Llama 3 8B"]
@@ -54,9 +58,14 @@ cost = roofline(shape, bytes_per_s=4.3e12, flops_per_s=680e12, launch_s=1e-3)
 print(f"one step, whatever is in it   {cost.per_step * 1e3:8.3f} ms")
 print(f"1,000 tokens                  {cost.per_token * 1e6:8.3f} ms more")
 print(f"1,000 tokens of KV cache read {cost.per_kv_token * 1e6:8.3f} ms more")
+print(f"pairs in a prompt of 1,000    {cost.per_pair * 1000 * 1001 / 2 * 1e3:8.3f} ms more")
 
 # %% [markdown]
-# The clock is an argument of `Engine`. This one stands still until a step runs, and then moves by the cost of that step.
+# A prompt is expensive for its tokens: 1,000 of them take about five times as long as the part that each step has.
+#
+# The clock is an argument of `Engine`. This one stands still until a step runs, and then moves by the cost of that
+# step. `attach` replaces the function of the engine that runs a step by one that moves the clock first. `work_of`
+# counts the tokens, the sequences, the tokens of KV cache and the pairs of a step.
 
 # %%
 class StepClock:
@@ -79,7 +88,10 @@ class StepClock:
 
         engine.runner.run = timed
 
+# %% [markdown]
+# `serve` adds each request as soon as the clock has reached its arrival, and runs steps until all are finished.
 
+# %%
 def opening(number, count):
     """The first tokens of a tale that the model has never seen."""
     return tokenizer.encode(make_tale(HELD_OUT + number, chapters=8).text)[:count]
@@ -133,15 +145,18 @@ same = all(np.allclose([its.ttft, its.tpot, its.e2e_latency], [mine["ttft"], min
 print("the same as in course_lib:", same)
 
 # %% [markdown]
-# These are the definitions of `vllm bench serve`. There is one disagreement in the field: some divide E2EL by the number of tokens and
-# call it time per output token. Then the wait for the first token is part of it. When you compare two reports, check this first.
+# These are the definitions of `vllm bench serve`. Not all tools use them: some divide E2EL by the number of tokens and
+# call it time per output token. Then the wait for the first token is part of it. When you compare two reports, check
+# this first.
 #
-# `RequestMetrics` in `course_lib` has all of them as properties, and also the time in the queue, preemptions and cached tokens.
+# `RequestMetrics` in `course_lib` has all of them as properties, and also the time in the queue, preemptions and cached
+# tokens.
 #
 # ## See it
 #
-# One row for each request, and time from left to right. A thin line is a token; a full bar is the prefill; a hatched part is a
-# **stall**, a gap of more than twice the usual one. Four users read along. Then a prompt of 800 tokens arrives.
+# One row for each request, and time from left to right. A thin line is a token; a full bar is the prefill; a hatched
+# part is a **stall**, a gap of more than twice the median gap of its request. Four users read along. Then a prompt of
+# 800 tokens arrives.
 #
 # - Which step makes all four stall, and how long is it?
 # - *e* arrives during that step. What is its TTFT made of?
@@ -163,8 +178,8 @@ waited, first = (1e3 * value for value in (done["e"].queue_time, done["e"].ttft)
 print(f"e: {waited:.1f} ms in the queue until that step has ended, and {first - waited:.1f} ms in the step with its own prompt")
 
 # %% [markdown]
-# TPOT hides the stall: it is a mean, and one long gap among many short ones changes it little. The longest ITL shows it. The token budget
-# of lesson 11 limits how long a step can be. What does it cost?
+# TPOT hides the stall: it is a mean, and one long gap among many short ones changes it little. The longest ITL shows
+# it. The token budget of lesson 11 limits how long a step can be. What does it cost?
 
 # %%
 predict("12.budget", "The token budget falls from 2,048 to 64, so the long prompt is cut into many pieces. What happens?",
@@ -184,10 +199,13 @@ chart("What the token budget trades: one against the other",
       x="token budget of a step", y="latency", y_unit="ms")
 
 # %% [markdown]
+# With a smaller budget the readers wait less in the longest gap, and the long prompt waits longer for its first token.
+# It needs more steps, and each of them has the fixed time again.
+#
 # ## From one request to a run
 #
-# A run has many requests, and each latency has a distribution. A mean alone hides the users who wait longest, so **percentiles** are
-# reported: P50, the median, is exceeded by half of the requests; P99 by one in a hundred.
+# A run has many requests, and each latency has a distribution. A mean alone hides the users who wait longest, so
+# **percentiles** are reported: P50, the median, is exceeded by half of the requests; P99 by one in a hundred.
 
 # %%
 def percentile(values, p):
@@ -203,11 +221,12 @@ print(f"mean {np.mean(waits):.1f}, P50 {percentile(waits, 50):.1f}, P90 {percent
 print("the same as numpy:", all(np.isclose(percentile(waits, p), np.percentile(waits, p)) for p in range(101)))
 
 # %% [markdown]
-# One user of ten waits 400 ms. The mean is 51.6 ms, and no user waits about so long.
+# One user of ten waits 400 ms, and the other nine 10 to 16 ms. Nobody waits about as long as the mean, 51.6 ms.
 #
-# The other side is **throughput**: requests or output tokens a second, over the whole run. One number takes both sides into account.
-# **Goodput** counts only the requests that met a target, for example TTFT at most 500 ms and TPOT at most 20 ms
-# ([DistServe, arXiv 2401.09670](https://arxiv.org/abs/2401.09670)).
+# The other side is **throughput**: requests or output tokens a second, over the whole run. **Goodput** takes both sides
+# into account. It counts only the requests that met all targets, for example TTFT at most 500 ms and TPOT at most 20
+# ms. `vllm bench serve --goodput` counts so too. ([DistServe, arXiv 2401.09670](https://arxiv.org/abs/2401.09670) uses
+# the word for the highest load per GPU at which the targets hold.)
 
 # %%
 def goodput(requests, seconds, *, ttft, tpot):
@@ -225,9 +244,10 @@ print("the same as in course_lib:", np.isclose(mine, summary.request_goodput))
 # %% [markdown]
 # ## A load
 #
-# A **workload** says when requests arrive and how long they are. In an **open loop** they arrive by themselves, however busy the server
-# is, as from the users of a website. Independent users make a **Poisson process**: the gaps between arrivals are exponential. Lengths
-# come from a distribution with a long tail, since most prompts are short and a few are very long.
+# A **workload** says when requests arrive and how long they are. In an **open loop** they arrive by themselves, however
+# busy the server is, as from the users of a website. Independent users make a **Poisson process**: the gaps between
+# arrivals are exponential. Lengths come from a distribution with a long tail, since most prompts are short and a few
+# are very long.
 
 # %%
 chat = LENGTH_SETS["chat"]
@@ -238,9 +258,9 @@ for name, lengths in (("prompt", prompts), ("output", outputs)):
     print(f"{name}: mean {np.mean(lengths):.0f}, P50 {np.median(lengths):.0f}, P99 {np.percentile(lengths, 99):,.0f} tokens")
 
 # %% [markdown]
-# To serve 800 of these on a real 8B model we would need the GPU. But a scheduler and a ledger are integers, and with a cost model they
-# can be run without any tensor: `simulate` runs the engine's own scheduler and block manager and only adds up times. The memory of our
-# server: what an H200 has, less the weights, cut into blocks.
+# To serve 800 of these on a real 8B model we would need the GPU. But the scheduler and the ledger (lesson 04) work with
+# integers only. So `simulate` runs those of the engine without any tensor, and adds up the times of the cost model. Our
+# server uses 90 % of the 141 GB of an H200. What the weights leave of it is cut into blocks of 16 tokens.
 
 # %%
 num_blocks = int((141e9 * 0.9 - 2 * shape.num_parameters) // (16 * kv_bytes_per_token(shape, "bfloat16")))
@@ -258,7 +278,8 @@ def run_load(arrivals, num_requests=800, *, lengths=chat, config=server, seed=0,
 # %% [markdown]
 # ## Throughput and latency pull apart
 #
-# What happens to latency when the load grows?
+# What happens to latency when the load grows? The table below counts output tokens a second, and goodput in requests a
+# second, with the targets of 500 ms and 20 ms from above.
 
 # %%
 predict("12.knee", "The load grows from 5 to 50 requests a second. How does P99 of TTFT grow?",
@@ -285,13 +306,16 @@ chart("Latency against load: where is the knee?",
       panel(token_gaps, x="load", x_unit="requests/s", y="TPOT", y_unit="ms", reference={"target": ("y", 20)}, title="Time per output token"))
 
 # %% [markdown]
-# Up to 40 requests a second P99 of TTFT grows slowly. Five requests a second later it has grown more than four times. This is the **knee**: left of
-# it a request finds a free place; right of it requests arrive faster than they leave, and the queue grows for as long as the load lasts.
+# Up to 40 requests a second P99 of TTFT grows slowly. At 45 it is more than four times as long. This is the **knee**.
+# Beyond it requests arrive faster than they leave, and the queue grows for as long as the load lasts.
 #
-# TPOT behaves in another way. It grows from the start, since a larger batch makes each step longer. A full batch (`max_num_seqs`) bounds it:
-# P99 is 29.9 ms at 45 requests a second and 29.0 ms at 50. So more load costs TPOT from the start. Beyond the knee it costs TTFT, and brings hardly more throughput.
+# TPOT behaves in another way. It grows from the start, since a larger batch makes each step longer. A full batch
+# (`max_num_seqs`) bounds it: P99 is 29.9 ms at 45 requests a second and 29.0 ms at 50. So more load costs TPOT from the
+# start. Beyond the knee it costs TTFT, and brings hardly more throughput.
 #
-# Where is the knee in one number? Take the highest load at which the targets hold. Goodput answers without choosing a percentile:
+# Where is the knee in one number? Take the highest load at which the targets hold. It can lie left of the place where
+# TTFT bends: P99 of TPOT is above its target from 35 requests a second on. Goodput answers without choosing a
+# percentile:
 
 # %%
 served = {"throughput": by_rate(lambda s: s.request_throughput), "goodput": by_rate(lambda s: s.request_goodput)}
@@ -305,10 +329,11 @@ print(f"at {rates[-1]}: {swept[rates[-1]].request_goodput:.1f} of {swept[rates[-
 # %% [markdown]
 # A report of throughput alone would choose the highest load, where few requests are in time.
 #
-# (A run ends when its last request has ended. In its last seconds the batch is nearly empty. So throughput over the whole run is below the
-# load even left of the knee.)
+# (A run ends when its last request has ended. In its last seconds the batch is nearly empty. So throughput over the
+# whole run is below the load even left of the knee.)
 #
-# **Your own run.** Set a load and a scheduler, and see where your point stands. Try `max_num_seqs=64`, or a token budget of 512.
+# **Your own run.** Set a load and a scheduler, and see where your point stands. It begins with a token budget of 512
+# instead of 2,048. Try `max_num_seqs=64` too.
 
 # %%
 my_rate, my_config = 38, EngineConfig(num_blocks=num_blocks, max_num_seqs=256, max_num_batched_tokens=512)
@@ -318,10 +343,12 @@ chart("Your run beside the sweep", {"P50": first_tokens["P50"], "P99": first_tok
       x="load", x_unit="requests/s", y="TTFT", y_unit="ms", log="y")
 
 # %% [markdown]
+# With the budget of 512 the star lies above the curve: P99 of TTFT is longer, as the TTFT of the long prompt was above.
+#
 # ## Open loop, closed loop
 #
-# Many benchmarks do something simpler: N users, each of whom waits for an answer before the next request. This is a **closed loop**.
-# Runs of 400, 800 and 1,600 requests on the same server, with both kinds of load:
+# Many benchmarks do something simpler: N users, each of whom waits for an answer before the next request. This is a
+# **closed loop**. Runs of 400, 800 and 1,600 requests on the same server, with both kinds of load:
 
 # %%
 predict("12.closed", "64 users in a closed loop, 400 requests and then 800. The open loop brings 50 a second. Where does TTFT depend on how long the run lasts?",
@@ -342,8 +369,9 @@ for name, requests in longest_runs.items():
 chart("TTFT by time of arrival", times, x="time of arrival", x_unit="s", y="TTFT", y_unit="ms", kind="points", log="y")
 
 # %% [markdown]
-# In the closed loop a slow server gets fewer requests: nobody sends one while the answer before it is missing. So at most 64 requests wait,
-# however slow the server is, and TTFT cannot grow without end. It measures throughput at a fixed concurrency well. It cannot show
+# The picture shows every fourth request of the longest runs. In the closed loop a slow server gets fewer requests:
+# nobody sends one while the answer before it is missing. So at most 64 requests wait, however slow the server is, and
+# TTFT cannot grow without end. A closed loop measures throughput for a fixed number of users well. It cannot show
 # overload. The first requests are the exception: all 64 users start at once, and this burst is in the percentiles.
 #
 # Users of a website do not wait for each other. Measure them with an open loop.
@@ -360,9 +388,10 @@ print("P99 of TTFT, ms:", ", ".join(f"{value:.0f}" for value in p99))
 print(f"the largest over the smallest: P50 {max(p50) / min(p50):.1f}, P99 {max(p99) / min(p99):.1f}")
 
 # %% [markdown]
-# A difference in P99 between two such runs proves nothing. P99 of 100 requests is close to the slowest of them. The **bootstrap** says
-# from a single run how far a number can be trusted: draw as many requests again from those of the run, with repetition, many times over, and see how far the
-# result moves.
+# The server is the same, and the largest P99 is 2.7 times the smallest. So a difference of this size between two such
+# runs proves nothing. P99 of 100 requests is nearly the wait of one request, the second slowest. The **bootstrap** says
+# from a single run how far a number can be trusted: draw as many requests again from those of the run, with repetition,
+# many times over, and see how far the result moves.
 
 # %%
 def interval(values, p, repeats=500):
@@ -381,11 +410,12 @@ low, high = bootstrap_interval(waits, lambda values: np.percentile(values, 99))
 print(f"in course_lib, with 1,000 draws: {low:.0f} to {high:.0f}")
 
 # %% [markdown]
-# The interval of 100 requests does not contain the result of 1,600. A bootstrap knows only what its run contained, and 100 requests contain few of the slow
-# ones. So an interval from few requests is too narrow for P99; measure more requests.
+# The interval of 100 requests does not contain the result of 1,600, for two reasons. A bootstrap knows only what its
+# run contained, and 100 requests contain few of the slow ones. And they are the first 100, which find a server that is
+# still nearly empty. So measure more requests.
 #
-# And the requests at the beginning and at the end are not like the others. The first find an empty server, the last one that becomes empty. On a real machine
-# the first steps are slower as well: memory is allocated, kernels are compiled, caches are filled. So a measurement has a **warm-up**, whose results are
+# The last requests find a server that becomes empty. On a real machine the first steps are also slower than all others:
+# memory is allocated, kernels are compiled, caches are filled. So a measurement has a **warm-up**, whose results are
 # thrown away.
 
 # %%
@@ -394,6 +424,9 @@ for part in range(4):  # of the run of 1,600 requests above
     print(f"requests {400 * part + 1:>5,} to {400 * part + 400:>5,}: P50 of TPOT {np.median(its):.1f} ms")
 
 # %% [markdown]
+# In the first and the last quarter TPOT is shorter than in the two between: there the server fills, and there it
+# empties.
+#
 # ## Break it: five ways in which a benchmark misleads
 #
 # **1. A workload that nobody has.** The same mean lengths, but every request alike:
@@ -405,10 +438,11 @@ for name, lengths in (("chat", chat), ("all alike", alike)):
     print(f"{name:>9}: TTFT P50 {s.ttft.median * 1e3:.0f} ms, P99 {s.ttft.percentiles[99] * 1e3:.0f} ms; E2EL P99 {s.e2el.percentiles[99]:.1f} s")
 
 # %% [markdown]
-# The medians agree. P99 does not: in the chat workload it comes from the long prompts, and this workload has none.
+# The medians of TTFT agree. P99 does not: chat has a few long prompts and long outputs, and this workload has none.
 #
-# **2. One batch size, and 3. one length.** Two changes to the engine. The first lowers the launch cost of a step from 8 ms to 1 ms. The second halves the bytes of
-# the KV cache. How much faster is a decode step? It depends on where you measure:
+# **2. One batch size, and 3. one length.** Two changes to the engine. The first lowers the launch cost of a step from 8
+# ms to 1 ms. The second halves the bytes of the KV cache. How much faster is a decode step? It depends on where you
+# measure:
 
 # %%
 eager = roofline(shape, bytes_per_s=4.3e12, flops_per_s=680e12, launch_s=8e-3)
@@ -427,20 +461,22 @@ chart("Times as fast, by where it is measured",
       panel(bytes_, x="tokens of each of 64 sequences", y="speed-up", kind="bars", title="One length", reference={"no change": ("y", 1)}))
 
 # %% [markdown]
-# The first change is large for one sequence and small for a full batch, because the launch cost is paid once for all of them. The second is nothing for short
-# sequences, whose cache is small beside the weights, and grows with the length. Report the range that your users have, not the point that looks best.
+# The first change is large for one sequence and small for a full batch: a step of a full batch takes long, and the
+# launch cost is a small part of it. The second is next to nothing for short sequences, whose cache is small beside the
+# weights, and grows with the length. Report the range that your users have, not the point that looks best.
 #
-# **4. A short run.** Above, 400 requests at 50 a second looked healthy, and 1,600 did not: the queue needs time to grow. A run is long enough when its second
-# half looks like its first.
+# **4. A short run.** Above, 400 requests at 50 a second looked healthy, and 1,600 did not: the queue needs time to
+# grow. A run is long enough when, after the warm-up, its second half looks like its first. Of both runs of 1,600
+# requests we leave out the first 400:
 
 # %%
-for rate, requests in ((30, requests), (50, longest_runs["open, 50 requests/s"])):
-    halves = [np.median([one.ttft for one in half]) * 1e3 for half in (requests[400:1000], requests[1000:])]
+for rate, run in ((30, requests), (50, longest_runs["open, 50 requests/s"])):
+    halves = [np.median([one.ttft for one in half]) * 1e3 for half in (run[400:1000], run[1000:])]
     print(f"{rate} requests a second: P50 of TTFT {halves[0]:,.0f} ms, then {halves[1]:,.0f} ms")
 
 # %% [markdown]
-# **5. A machine that does other things.** This one needs your machine. A decode step of `tale`, measured by the clock on the wall, first alone and then
-# while another thread multiplies matrices:
+# **5. A machine that does other things.** This one needs your machine. A decode step of `tale`, measured by the clock
+# on the wall, first alone and then while another thread multiplies matrices:
 
 # %% tags=["nbval-ignore-output"]
 import threading
@@ -465,7 +501,7 @@ def disturb(stop):
     while not stop.is_set():
         a @ a
 
-
+# %% tags=["nbval-ignore-output"]
 alone, stop = step_times(), threading.Event()
 other = threading.Thread(target=disturb, args=(stop,))
 other.start()
@@ -476,13 +512,15 @@ for name, found in (("alone", alone), ("disturbed", disturbed)):
     print(f"{name:>9}: P50 {np.median(found):5.2f} ms, P95 {np.percentile(found, 95):5.2f} ms, longest {max(found):5.2f} ms")
 
 # %% [markdown]
-# On a quiet machine the second line is the slower one. Nothing in either line says what else was running. So record the machine and what runs on it, repeat, and put the two engines that you compare
-# into the same session, in turns.
+# On a quiet machine the second line is the slower one. Nothing in either line says what else was running. So record the
+# machine and what runs on it, repeat, and put the two engines that you compare into the same session, in turns.
 #
 # ## The same on the real engine
 #
-# Can a cost model be trusted? A short run of `tale` on this machine gives the cost of each part. Then the simulator predicts another load, and the
-# engine serves the same load. The clock counts the processor time of this process, so that other programs disturb it little.
+# Can a cost model be trusted? A short run of `tale` on this machine is measured step by step. `fit` finds the costs
+# that explain these times best; the two costs of attention are set to 0. Then the engine serves another load, and the
+# simulator predicts it. The lengths are those of chat, divided by 12. The clock counts the processor time of this
+# process, so that other programs disturb it little.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.workload.calibrate import StepTimer, fit
@@ -507,10 +545,11 @@ for name, of in (("tokens a second", lambda s: s.output_throughput), ("TTFT P50,
     print(f"{name:>16}: measured {of(measured):8.1f}, simulated {of(predicted):8.1f}")
 
 # %% [markdown]
-# If the two columns are far apart, look for another program on this machine first (way 5).
+# Where the two columns are close, the cost model holds for this load and this machine. If they are far apart, look for
+# another program on this machine first (way 5).
 #
-# And on a GPU? The same engine on an H200, with a model of real size, at four loads. Each run lasts some seconds only, so its P99 is the
-# wait of a few requests:
+# And on a GPU? The same engine on an H200, with a model of real size, at four loads. Each run lasts some seconds only,
+# so its P99 is the wait of a few requests:
 
 # %%
 from course_lib.recorded import recorded
@@ -525,14 +564,15 @@ print(f"from {per_load[0]} to {per_load[-1]} requests a second: {more_tokens:.1f
 print(f"ITL at {per_load[0]} requests a second: half of the tokens come within {waits.column('ITL P50')[0]:.1f} ms, one in a hundred after {waits.column('ITL P99')[0]:.1f} ms or more")
 
 # %% [markdown]
-# The long gaps are steps in which somebody's prompt is computed. When this was recorded, such a step was launched
-# kernel by kernel (lesson 13), and all who decode wait for it. At a low load most tokens come from steps without a prompt, so the median does not show
-# it, and the 99th percentile does.
+# The long gaps are steps in which a prompt is computed: every request that decodes waits for such a step, as for the
+# long prompt above. At a low load most tokens come from steps without a prompt, so the median does not show it, and the
+# 99th percentile does. This record was made before lesson 13's engine started the kernels of such a step with one call.
 #
 # ## Quality beside speed
 #
-# A change can make every number above better and the answers worse. So a report has quality beside speed. A tempting trick: cut long prompts, and keep only
-# their end. `tale` answers questions about its own text, so the damage can be counted, beside the tokens that are computed.
+# A change can make every number above better and the answers worse. So a report has quality beside speed. A tempting
+# trick: cut long prompts, and keep only their end. `tale` answers questions about its own text, so the damage can be
+# counted, beside the tokens that are computed.
 
 # %%
 def answered(keep):
@@ -557,10 +597,13 @@ for keep in (None, 128, 64, 32):
     print(f"{'whole prompt' if keep is None else f'last {keep} tokens':>15}: {computed:>6,} tokens computed, {right:>2} of {asked} answers right")
 
 # %% [markdown]
+# With the last 128 tokens the engine computes 3,240 tokens instead of 10,354, and 6 answers instead of 24 are right. A
+# report of speed alone shows only the first half.
+#
 # ## Memory
 #
-# Two questions of memory belong to a report: how much was used at the peak, and how long a single request can be. Here for the engine
-# that served the six requests at the beginning of this lesson:
+# Two questions of memory belong to a report: how much was used at the peak, and how long a single request can be. Here
+# for the engine that served the six requests at the beginning of this lesson:
 
 # %%
 from course_lib.engine.memory_use import memory_use
@@ -571,10 +614,14 @@ print(f"one request alone can have {use.longest_sequence:,} tokens (the model's 
 print(f"of the blocks in use, {engine.metrics.kv_waste:.1%} of the slots were empty on average; {engine.metrics.kv_use:.1%} of all blocks were in use")
 
 # %% [markdown]
+# Here the context of the model limits a request, not the memory. And the average is not the peak: blocks are needed for
+# the peak.
+#
 # ## A study: how many GPUs?
 #
-# 120 chat requests arrive each second. TTFT has to be below 500 ms and TPOT below 20 ms for 99 of 100 requests. How many H200s does it take? Each is one replica of the
-# server above, behind a router that sends a request to the replica with the fewest unfinished ones.
+# 120 chat requests arrive each second. TTFT has to be below 500 ms and TPOT below 20 ms for 99 of 100 requests. How
+# many H200s does it take? Each is one replica of the server above, behind a router that sends a request to the replica
+# with the fewest unfinished ones.
 
 # %%
 predict("12.gpus", "One server keeps these targets up to about 30 requests a second. How many for 120?",
@@ -585,11 +632,14 @@ for replicas in (2, 3, 4):
     s, _ = run_load(Poisson(120), 1200, replicas=replicas)
     kept = s.ttft.percentiles[99] <= targets.ttft and s.tpot.percentiles[99] <= targets.tpot
     print(f"{replicas} replicas: TTFT P99 {s.ttft.percentiles[99] * 1e3:>6,.0f} ms, TPOT P99 {s.tpot.percentiles[99] * 1e3:.1f} ms, "
-          f"{s.num_good / s.completed:.0%} in time: {'enough' if kept else 'too few'}")
+          f"{s.num_good / s.completed:.1%} in time: {'enough' if kept else 'too few'}")
 
 # %% [markdown]
-# The answer holds for this cost model and this workload. Calibrate the cost model on the machine that you have, and record the lengths of your own users, before
-# you buy.
+# These are short runs (way 4): 1,200 requests arrive in 10 seconds. Run three and four replicas again with 3,200
+# requests: three are then much worse, and four are still enough.
+#
+# The answer holds for this cost model and this workload. Calibrate the cost model on the machine that you have, and
+# record the lengths of your own users, before you buy.
 #
 # ## What you expected
 #
@@ -603,20 +653,21 @@ guesses("12")
 #
 # <details><summary><b>1. A report says: P99 of TTFT is 90 ms, from 100 requests. What do you ask?</b></summary>
 #
-# How many runs there were, and how far apart they lie: P99 of 100 requests is nearly the slowest one. Then the load, the lengths, open or closed loop, the
-# warm-up and the machine.
+# How many runs there were, and how far apart they lie: P99 of 100 requests is nearly the second slowest one. Then the
+# load, the lengths, open or closed loop, the warm-up and the machine.
 # </details>
 #
 # <details><summary><b>2. Server A has twice the throughput of server B, measured with all requests at once. Is A better for chat?</b></summary>
 #
-# Unknown. With all requests at once the batch is as large as it can be, and TTFT is mostly the queue. For chat, compare goodput at the load that you expect,
-# with the targets that your users need.
+# Unknown. With all requests at once the batch is as large as it can be, and TTFT is mostly the queue. For chat, compare
+# goodput at the load that you expect, with the targets that your users need.
 # </details>
 #
-# <details><summary><b>3. Why does TPOT grow with the load long before the knee, and TTFT only at the knee?</b></summary>
+# <details><summary><b>3. Why does TTFT grow many times beyond the knee, and TPOT does not?</b></summary>
 #
-# TPOT is the length of a step, and each further sequence makes a step longer. TTFT is the queue, the prefill and the step under way. The queue is empty
-# as long as a place is free, and it appears when requests arrive faster than they leave.
+# TTFT is the queue, the prefill and the step under way. The queue grows as long as requests arrive faster than they
+# leave. TPOT is the length of a step. Each further sequence makes it longer, so TPOT grows from the start, until the
+# batch is full.
 # </details>
 #
 # ## Next

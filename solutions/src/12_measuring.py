@@ -108,9 +108,9 @@ for name in ("request_throughput", "output_throughput"):
 # %% [markdown]
 # ## 12.poisson · Arrivals of an open loop
 #
-# In an open loop requests arrive by themselves. Write `arrival_times(rate, seconds, seed, burstiness=1.0)`: the times at which they arrive, a
-# list of floats in ascending order. `rate` is how many arrive in a second on average, `seconds` how long the run lasts, `seed` an int.
-# `rate`, `seconds` and `burstiness` are above 0.
+# In an open loop requests arrive by themselves. Write `arrival_times(rate, seconds, seed, burstiness=1.0)`: the times at which they
+# arrive, a list of floats in ascending order. `rate` is how many arrive in a second on average, `seconds` how long the run lasts. `rate`,
+# `seconds` and `burstiness` are ints or floats above 0, and `seed` is an int.
 #
 # - The first request arrives one gap after the start, and each other one a gap after the request before it.
 # - The gaps are drawn in this order from one generator, `random.Random(seed)`, by its method `gammavariate(shape, scale)`. The shape is
@@ -218,7 +218,7 @@ for rate in (20, 40, 50):
 
 # %% nbgrader={"grade_id": "knee", "solution": true} course={"exercise": "12.knee"}
 def find_knee(run, rates, goal):
-    """The highest of `rates` at which run(rate) is at least `goal`, or None; run is called len(rates).bit_length() times."""
+    """The highest of `rates` at which run(rate) is at least `goal`, or None; in at most len(rates).bit_length() runs."""
     ### BEGIN SOLUTION
     low, high = 0, len(rates)  # how many rates keep the goal: at least low, at most high
     while low < high:

@@ -126,6 +126,7 @@ def report_e():
     setting = {
         "load": "one request after the other, so each step has one sequence; the same requests on both sides",
         "lengths": "chat, as recorded on the site",
+        "launches": "one by one: a call for each kernel of a step; captured: one call for all kernels of a step",
         "measured": "100 requests on each side, after 20 to warm up",
     }
     claim = (

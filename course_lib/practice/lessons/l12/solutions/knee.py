@@ -2,7 +2,7 @@
 
 # %% 12.knee
 def find_knee(run, rates, goal):
-    """The highest of `rates` at which run(rate) is at least `goal`, or None; run is called len(rates).bit_length() times."""
+    """The highest of `rates` at which run(rate) is at least `goal`, or None; in at most len(rates).bit_length() runs."""
     low, high = 0, len(rates)  # how many rates keep the goal: at least low, at most high
     while low < high:
         middle = (low + high) // 2
