@@ -1,14 +1,17 @@
 # %% [markdown]
 # # 13 · Making it fast
 #
-# - **You will** find out where the time of a decode step goes, and take it away part by part: launches, small operations, products of
-#   few rows, the choice of tokens, the CPU's own work.
-# - **Why** a decode step of one sequence took the engine of lesson 11 30 ms on an H200, and reading the weights once takes 0.3 ms.
+# - **You will** find out where the time of a decode step goes, and take it away part by part: launches, small operations,
+#   products of few rows, the choice of tokens, the CPU's own work.
+# - **Why** before the changes of this lesson, a decode step of one sequence took the course's engine 30 ms on an H200,
+#   and reading the weights once takes 0.3 ms.
 # - **Time** an hour and a half, and three hours for the exercises.
 # - **You need** lessons 07, 08 and 10.
-# - **After it** you can read the profile of a step, say what its limit is, and find each of these parts in vLLM and TensorRT-LLM.
+# - **After it** you can read the profile of a step, say what its limit is, and find each of these parts in vLLM and
+#   TensorRT-LLM.
 #
-# No GPU is needed. Counts are the same on every machine. Times of a GPU are recorded ones, and each says where it comes from.
+# No GPU is needed. Counts depend on the version of torch a little, and not on the machine. Times of a GPU are recorded
+# ones, and each says where it comes from.
 
 # %% [markdown]
 # {{colab}}
@@ -52,13 +55,13 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # %% [markdown]
 # ## The limit of a step
 #
-# A decode step reads every weight once, and all keys and values of its sequences once. It does little arithmetic with them (lesson
-# 09). So it cannot be faster than the memory delivers these bytes:
+# A decode step reads every weight once, and all keys and values of its sequences once. It does little arithmetic with
+# them (lesson 09). So it cannot be faster than the memory delivers these bytes:
 #
 # **limit = (bytes of the weights + bytes of the KV cache that is read) / bandwidth**
 #
-# We take the shape of Qwen3-0.6B in bfloat16, which the recorded runs use. On the `meta` device a model has shapes and no content,
-# so it needs no memory here.
+# We take the shape of Qwen3-0.6B in bfloat16, which the recorded runs use. On the `meta` device a model has shapes and no
+# content, so it needs no memory here.
 
 # %%
 predict("13.limit", "0.6 billion weights in bfloat16, one sequence, an H200 that reads 4.3 TB/s. What is the limit of one decode step?",
@@ -82,25 +85,40 @@ for sequences in (1, 8, 64, 256):
           f"KV {kv / 1e9:>5.2f} GB, limit {limit_ms(sequences, 843):.2f} ms")
 
 # %% [markdown]
-# For one sequence nearly all bytes are weights; for 256 sequences nearly all are KV cache. How far from these limits was the engine of
-# lessons 10 and 11?
+# For one sequence nearly all bytes are weights; for 256 sequences nearly all are KV cache. How far from these limits was
+# the course's engine before it had the parts of this lesson?
 
 # %%
 recorded("13", 0)
 
 # %% [markdown]
-# One sequence takes 30 ms, a hundred times its limit. The next column is the same kernels in one **CUDA graph**: the CPU asks the GPU
-# once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for about 27 of the 30 ms the GPU had nothing to do.
-# (With 64 and 256 sequences the eager steps also chose tokens at T = 0.6, row by row. The last two columns are parts of the graph.)
+# One sequence takes 30 ms (the column *eager*), a hundred times its limit. The next column is the same kernels in one
+# **CUDA graph**: the CPU asks the GPU once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for
+# about 27 of the 30 ms the GPU had nothing to do. (With 64 and 256 sequences the eager steps also chose tokens at
+# T = 0.6, row by row, and their kernels were not counted. The last two columns are parts of the graph. The limit of one
+# sequence was rounded to 0.30.)
 #
 # ## Where the time goes
 #
-# To run a kernel, the CPU **launches** it: torch decides in Python and C++ which kernel it is, allocates the output, and hands both to
-# the GPU. In the step above that took 30 ms / 776 = 39 µs a kernel. In the graph a kernel took 2.53 ms / 776 = 3.3 µs on average, so most of
-# the time the GPU waits for the next launch. To run a model like this, one operation after the other, is called **eager**.
+# To run a kernel, the CPU **launches** it: torch decides in Python and C++ which kernel it is, allocates the output, and
+# hands both to the GPU. In the step above that took 30 ms / 776 = 39 µs a kernel. In the graph a kernel took 2.53 ms /
+# 776 = 3.3 µs on average, so most of the time the GPU waits for the next launch. To run a model like this, one operation
+# after the other, is called **eager**.
 #
-# How many launches has a step? We count them. Torch has a hook through which every operation passes, `TorchDispatchMode`. A view
-# or an empty tensor launches nothing.
+# What does a layer of this model run? The vector of a token goes from layer to layer, and each half of a layer adds
+# something to it. This vector is called the **residual**.
+#
+# 1. Attention. The residual is normed (RMSNorm, lesson 07) and multiplied with the weights *q*, *k* and *v*. q and k are
+#    normed and rotated (RoPE, lesson 02). k and v go into the cache. After attention comes a product with the weight *o*,
+#    and the result is added to the residual.
+# 2. The feed-forward network (lesson 01). The residual is normed and multiplied with the weights *gate* and *up*. Then
+#    comes silu(gate) · up, in short the **gate**, where silu(x) = x / (1 + exp(-x)). After a product with the weight
+#    *down* the result is added to the residual.
+#
+# After the last layer, one more norm and a product give the logits.
+#
+# How many launches has a step? We count them. Torch has a hook through which every operation passes, `TorchDispatchMode`.
+# A view or an empty tensor launches nothing.
 
 # %%
 class Launches(TorchDispatchMode):
@@ -133,14 +151,14 @@ print(f"about {round(plain.total(), -1)} launches:", ", ".join(f"{count} {name}"
 print(f"{plain['linear'] / plain.total():.0%} of them are products with weights")
 
 # %% [markdown]
-# `linear` is a product with weights. All others touch only some kilobytes each: norms, rotation (`mul`, `roll`, `add`), gate,
-# additions. The recorded run had 776 kernels: torch's library computes some products in two kernels (the `splitKreduce` that you
-# will meet below).
+# `linear` is a product with weights, and `decode_kernel` reads the KV cache. The others touch little memory: norms,
+# rotation (`mul`, `roll`, `add`), gate (`silu`, `mul`), additions. The recorded run had some more, 776 kernels: an
+# operation can be more than one kernel. (An example is `splitKreduce`, which you will meet below.)
 #
 # ### See it
 #
-# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. Each bar is a sum
-# over all launches of a kind.
+# The three recorded steps for one sequence. The solid line is the limit, the dashed one the time by the clock. Each bar
+# is a sum over all launches of one kernel, or of one kind of kernels.
 #
 # - What is the hatched part, and where is it in the second row?
 # - Which part of the second row is larger than the limit by itself?
@@ -165,25 +183,30 @@ def parts(step):
 
 
 for step in steps_of_one_sequence():
-    took, weights = parts(step), 2 * qwen.num_parameters / (1e6 * parts(step)["weights"])
-    print(f"{step['name']:>32}: no kernel for {took['idle']:>8,.0f} µs; products {took['weights']:>5,.0f} µs, "
-          f"{took['weights'] / step['limit']:.1f} times the limit, {1e12 * weights / BANDWIDTH:4.0%} of the bandwidth")
+    took = parts(step)
+    speed = 2 * qwen.num_parameters / (1e-6 * took["weights"])  # bytes of weights a second
+    idle = f"no kernel for {took['idle']:,.0f} µs" if took["idle"] else ""
+    print(f"{step['name']:>32}: products {took['weights']:>5,.0f} µs, {took['weights'] / step['limit']:.1f} times the limit, "
+          f"{speed / BANDWIDTH:4.0%} of the bandwidth  {idle}")
 
 # %% [markdown]
-# In row 1 a faster kernel would not help: nearly all of the time passes without one. In rows 2 and 3 it is the products that are larger
-# than the limit.
+# In row 1 a faster kernel would hardly help: nearly all of the time passes without one. In the graph the CPU no longer
+# stands between two kernels. (Short gaps remain. The recording of rows 2 and 3 does not tell them from the kernels.)
+# There the products are larger than the limit.
 #
-# The beginning of row 3, in order. After five small kernels come layers of seven: four products, the rotation, attention and its
-# merge. A kernel may start while the one before it still runs, load its weights, and wait for the other's result only then
-# (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). So each is drawn from the end of the one before.
+# The beginning of row 3, in order. After five small kernels come layers of seven: four products, the rotation, attention
+# and its merge. A kernel may start while the one before it still runs, load its weights, and wait for the other's result
+# only then (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). So each is drawn from
+# the end of the one before.
 
 # %%
 step_strip([beginning(33)], title="Four layers in order", subtitle=f"{card}, Qwen3-0.6B's shape, one sequence of 768 tokens; recorded")
 
 # %% [markdown]
-# And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the operation is
-# simply called. Still each has a price: find an addition, and compare its time with that of a product. The limit here is the bytes of
-# the weights over what one thread reads in a second. (A CPU's caches may keep part of so small a model, so it is no hard limit.)
+# And a step on your own machine, in order, as torch's profiler sees it. On a CPU there is no launch to wait for; the
+# operation is simply called. Still each has a price: find an addition, and compare its time with that of a product. The
+# limit here is the bytes of the weights over what one thread reads in a second when it sums. (This is no hard limit: a
+# product may read faster than a sum, and a CPU's caches may keep part of so small a model.)
 
 # %%
 tales = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=4).text) for i in range(4)]
@@ -200,7 +223,7 @@ torch.set_num_threads(1)
 large_weight = torch.randn(4096, 4096, device=model.device)
 read = large_weight.nbytes / best_seconds(lambda: large_weight.sum())  # bytes a second
 torch.set_num_threads(threads)
-print(f"one thread reads {read / 1e9:.1f} GB/s")
+print(f"one thread sums {read / 1e9:.1f} GB/s")
 
 # %% tags=["nbval-ignore-output"]
 if machine.triton == "compiled":
@@ -208,32 +231,40 @@ if machine.triton == "compiled":
 
     kernels = on_gpu()
 else:
-    kernels = twins
+    kernels = twins  # the same functions in plain torch operations
 names = ("add_rms_norm", "swiglu", "rotary_store", "few_rows")
 fused = FusedTransformer(model, SimpleNamespace(**{name: marked(name, getattr(kernels, name)) for name in names}))
 
-
+# %% tags=["nbval-ignore-output"]
 def own_row(name, run):
+    """A decode step of `run` as a row of the strip. What is `marked` counts as one operation."""
     cache, tables, tokens = cached([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
     found = kernels_of(lambda: one_decode_step(run, cache, tables, tokens), tries=30)
     return {"name": name, "kernels": found, "noun": "operation", "limit": 4e6 * config.num_parameters / read}
 
 
-own_step = step_strip([own_row("Transformer", model)], title="One step here", subtitle="tale, one sequence of 300 tokens; recorded live")
+row = own_row("Transformer", model)
+for group, what in (("small", "norm, rotation, gate, sum"), ("weights", "weight products")):
+    times = [us for _, kind, _, us in row["kernels"] if kind == group]
+    print(f"{what:>25}: {len(times)} operations, {sum(times) / len(times):.0f} µs each on average")
+own_step = step_strip([row], title="One step here", subtitle="tale, one sequence of 300 tokens; recorded live")
 own_step.step = 60
 own_step
 
 # %% [markdown]
+# So the step is many operations, and each small one costs some time, though it computes little.
+#
 # ## One launch for all: a graph
 #
-# A **CUDA graph** records the launches of a step once: which kernel, with which arguments, at which addresses. A **replay** starts
-# all of them with one call, and Python is not run again. vLLM, TensorRT-LLM and the course's engine all do this for decode steps.
+# A **CUDA graph** records the launches of a step once: which kernel, with which arguments, at which addresses. To record
+# a graph is also called to **capture** it. A **replay** starts all of them with one call, and Python is not run again.
+# vLLM, TensorRT-LLM and the course's engine all do this for decode steps.
 #
 # ### Build it
 #
-# The idea needs no GPU. The same hook can write down each operation with its arguments and its result. To replay is to run the
-# list again, and to put each result where the first one was.
+# The idea needs no GPU. The same hook can write down each operation with its arguments and its result. To replay is to
+# run the list again, and to put each result where the first one was.
 
 # %%
 class Graph(TorchDispatchMode):
@@ -268,8 +299,8 @@ with torch.inference_mode():
 # Three consequences, and each is a rule in a server:
 #
 # 1. **Inputs live at fixed addresses.** A step first copies its token ids, positions, slots, lengths and tables there.
-# 2. **Shapes are fixed.** A graph of 4 rows computes 4 rows. The lengths of the sequences may change, because the attention kernel
-#    reads them from a tensor (lesson 08). The *number* of sequences may not: it is the size of the grid.
+# 2. **Shapes are fixed.** A graph of 4 rows computes 4 rows. The lengths of the sequences may change, because the
+#    attention kernel reads them from a tensor (lesson 08). The *number* of sequences may not: it is the size of the grid.
 # 3. **Nothing is decided in Python.** An `if` that looks at a value was decided once, when the graph was recorded.
 
 # %%
@@ -286,15 +317,15 @@ with torch.inference_mode():
 # %% [markdown]
 # ### Padded batch sizes
 #
-# So a server records a graph for each of several batch sizes, and a step takes the next size that is large enough. The rows in
-# between are **padding**. They must do no harm, and cost little:
+# So a server records a graph for each of several batch sizes, and a step takes the next size that is large enough. The
+# rows in between are **padding**. They must do no harm, and cost little:
 #
 # - slot −1: its key and value are **written nowhere** (lesson 08: "-1 is padding");
 # - length 0: its attention **reads nothing**;
-# - its token goes into a row of the token buffer that belongs to nobody.
+# - the token that is chosen for it belongs to no sequence, and **nobody uses it**.
 #
-# Here are steps without padding and with it. (`fused` is the model as the section
-# *Fusing* builds it; it computes the same logits.)
+# Here are steps without padding and with it. (`fused` is the model with fused kernels, as the section *Fusing* explains
+# it. It computes the same logits.)
 
 # %%
 @torch.inference_mode()
@@ -319,9 +350,11 @@ for size in (2, 4, 8):
     print(f"{size} rows, {size - 2} of them padding: {written} slots written, the same logits for the two sequences: {same}")
 
 # %% [markdown]
-# Which sizes? Few sizes mean few graphs, which are quickly captured, and much padding. How much depends on the batches that
-# really come. So we take them from a real schedule: ninety requests with prompts and answers of 8 to 60 tokens arrive over time, and
-# at most 40 run at once. Each decode step tells how many sequences it had.
+# The padded rows write nothing, and the two sequences get the same logits.
+#
+# Which sizes? Few sizes mean few graphs, which are quickly captured, and much padding. How much depends on the batches
+# that really come. So we take them from a real schedule: ninety requests with prompts and answers of 8 to 60 tokens
+# arrive over time, and at most 40 run at once. Each decode step tells how many sequences it had.
 
 # %%
 draw, engine = random.Random(3), Engine(model, EngineConfig(max_num_seqs=40, num_blocks=800, max_num_batched_tokens=256, prefix_caching=False))
@@ -373,9 +406,9 @@ axes[0].legend(frameon=False, loc="upper left")
 plt.show()
 
 # %% [markdown]
-# Padding costs less than its share of rows says: the weights are read once for all rows, real or not, and a padded row reads no KV.
-# What a graph costs is memory and time at the start. `course_lib` takes 1, 2, 4, then every eighth size up to 256, then every 32nd,
-# much as vLLM does (docs/design/cuda_graphs.md there):
+# Padding costs less than its share of rows says: the weights are read once for all rows, real or not, and a padded row
+# reads no KV. What a graph costs is memory and time at the start. `course_lib` takes 1, 2, 4, then every eighth size up
+# to 256, then every 32nd. vLLM takes the same up to 256, and then every 16th (`vllm/config/compilation.py`).
 
 # %%
 sizes = batch_sizes(256)
@@ -383,9 +416,10 @@ print(f"{len(sizes)} sizes up to 256: {sizes[:7]} … {sizes[-3:]}")
 recorded("13", 4)
 
 # %% [markdown]
-# That is the whole start of an engine, on a machine that has compiled the kernels before. Steps with prompts of 1, 2, 4, … tokens run too, so no
-# request waits for a compiler. All graphs share one pool of memory: the largest is captured first, and the smaller ones take their
-# intermediate tensors from the same memory. The engine runs one graph at a time.
+# The weights had been loaded and the kernels compiled before this time began. Steps with prompts of 1, 2, 4, … tokens run
+# too, so no request waits for a compiler. All graphs share one pool of memory: the largest is captured first, and the
+# smaller ones take their intermediate tensors from the same memory. They may, because the engine runs one graph at a
+# time.
 #
 # ### The same in `course_lib`
 
@@ -395,18 +429,22 @@ from course_lib.engine.graphs import DecodeGraphs
 show(DecodeGraphs._step)
 
 # %% [markdown]
-# The whole step, from token ids to chosen tokens, on the first `size` places of buffers that stay. `self.newest` holds the newest
-# token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. Steps with prompts in them have
-# graphs of their own, `engine/prompt_graphs.py`: there the tokens of the prompts are padded too.
+# The whole step, from token ids to chosen tokens, on the first `size` places of buffers that stay. `self.newest` holds
+# the newest token of each sequence on the GPU: it need not go to the CPU and back before the next step begins. A token id
+# below 0 says that the token is taken from there. The last row of `self.newest` belongs to no sequence, and padding
+# writes its tokens there. Steps with prompts in them have graphs of their own, `engine/prompt_graphs.py`: there the
+# tokens of the prompts are padded too.
 #
 # ## Fusing
 #
-# In the graph the launches are gone, and 776 kernels remain. Each of them loads its numbers from memory and stores its result there.
-# To **fuse** kernels is to write one kernel that does the work of several, while the numbers stay in registers.
+# In the graph the 776 launches are one, and 776 kernels remain. Each of them loads its numbers from memory and stores its
+# result there. To **fuse** kernels is to write one kernel that does the work of several, while the numbers stay in
+# registers.
 #
 # ### Build it
 #
-# Before each half of a layer stand two operations: the residual is added, and the sum is normed. As a kernel, one program a token:
+# Between two halves of the layers stand two operations: the result of one half is added to the residual, and the sum is
+# normed for the next half. As a kernel, one program a token (`delta` is what is added):
 
 # %%
 @triton.jit
@@ -434,7 +472,8 @@ if machine.triton != "absent":
     print("norm:", torch.allclose(mine, expected, atol=1e-5), "· residual:", torch.equal(hidden, summed))
 
 # %%
-predict("13.fuse", "Bytes of `hidden + delta` and the norm, apart and fused (without the norm's weight). What does fusing save?",
+predict("13.fuse", "Bytes of `hidden + delta` and the norm, apart and fused (without the norm's weight). What does fusing save? "
+        "A pass is one tensor, read or written once.",
         ["One pass of five: the sum is not read again", "Half of them", "Nothing: all of it must be read and written"], answer=0)
 
 # %%
@@ -447,7 +486,8 @@ for name, kernels_ in passes.items():
           f"{moved * size / BANDWIDTH * 1e9:.1f} ns at full bandwidth")
 
 # %% [markdown]
-# For one token these bytes take nanoseconds. How long does a small kernel take? From the recorded step of one sequence:
+# For one token these bytes take nanoseconds. How long does a small kernel take? From the recorded step of one sequence,
+# the kernels that are launched once, or once a layer:
 
 # %%
 for name, _, _, us, launches, _ in steps_now()[0]["kernels"]:
@@ -455,18 +495,22 @@ for name, _, _, us, launches, _ in steps_now()[0]["kernels"]:
         print(f"{name:>30}: {us / launches:.1f} µs each")
 
 # %% [markdown]
-# So with few tokens fusing saves *kernels*: a kernel takes microseconds, whatever it moves. With thousands of tokens it saves bytes.
-# `course_lib` fuses a layer into seven kernels for up to 4 sequences:
+# Even the shortest kernel takes more than a microsecond, hundreds of times what the bytes of one token take. So with few
+# tokens fusing saves *kernels*. With thousands of tokens it saves bytes: 0.5 ns a token are microseconds then.
+#
+# `course_lib` fuses a layer of this model into seven kernels for up to 4 sequences:
 
 # %%
 show(FusedTransformer._few_tokens)
 
 # %% [markdown]
-# `few_rows` norms its input, multiplies, and adds the residual or gates, all in one kernel. `rotary_store`, inside of `_attend`, norms
-# q and k, rotates them, and writes k and v to their slots. q, k and v are one product, and so are gate and up: their weights are
-# *merged*, and those of the plain model become views of the merged ones, so no second copy stays in memory.
+# `few_rows` norms its input, multiplies, and adds to the residual or computes the gate, all in one kernel. Four of the
+# seven kernels are `few_rows`. The other three are in `_attend`: `rotary_store` norms q and k, rotates them, and writes k
+# and v to their slots; then come attention and its merge. q, k and v are one product, and so are gate and up: their
+# weights are *merged*, and those of the plain model become views of the merged ones, so no second copy stays in memory.
 #
-# The same logits, and how many launches? On `meta` again. This time the fused kernels are counted and return empty tensors:
+# The same logits, and how many launches? On `meta` again. This time the fused kernels are counted and return empty
+# tensors:
 
 # %%
 logits = [one_decode_step(run, *cached([300])) for run in (model, fused)]
@@ -480,9 +524,10 @@ print(f"{counter.count.total()} launches in place of about {round(plain.total(),
       ", ".join(f"{count} {name}" for name, count in counter.count.most_common()))
 
 # %% [markdown]
-# The recorded step has 208: these, the kernels that choose the token, and some copies. Here is your machine again, plain and fused.
-# On a CPU the fused pieces are their **twins**, the same thing in plain torch operations, so nothing gets faster here. What you can
-# see is the structure: how many pieces a layer has, and which.
+# The recorded step has 208: these, the kernels that choose the token, some copies, and small kernels of torch around
+# them. Here is your machine again, plain and fused. On a CPU the fused pieces are their **twins**, the same thing in
+# plain torch operations. So nothing gets faster here, and the fused step may even take longer. What you can see is the
+# structure: how many pieces a layer has, and which. The small operations are highlighted.
 
 # %% tags=["nbval-ignore-output"]
 both = step_strip([own_row("Transformer", model), own_row("FusedTransformer", fused)], title="Plain and fused, here",
@@ -491,13 +536,17 @@ both.step, both.selected = both.last, "small"
 both
 
 # %% [markdown]
+# A layer of the second row has one small piece, `rotary_store`. (On a CPU attention and its merge are one piece, so there
+# are six.)
+#
 # ## Products of few rows
 #
-# In row 2 of the first strip the products took 1.27 ms, though their 1.19 GB could be read in 0.28 ms. Why does torch's product
-# (cuBLAS) leave three quarters of the bandwidth unused?
+# In row 2 of the first strip the products took 1.27 ms, 4.2 times the limit. Why does torch's product (cuBLAS) leave
+# three quarters of the bandwidth unused? One reason is the number of programs.
 #
-# A kernel for products cuts the *output* into tiles, and gives each tile to one program. With 64 rows and more there are enough tiles.
-# With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, for 132 multiprocessors?
+# A kernel for products cuts the *output* into tiles, and gives each tile to one program. With thousands of rows there are
+# enough tiles. With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, for 132
+# multiprocessors?
 
 # %%
 SMS = 132  # multiprocessors of an H100 or H200
@@ -510,12 +559,12 @@ for name, (n, k) in shapes.items():
     print(f"{name:>9} {2 * n * k / 1e6:>11.1f} {2 * n * k / BANDWIDTH * 1e6:>10.2f} {n // 64:>20} {programs:>18}")
 
 # %% [markdown]
-# With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. A library may let
-# several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**; the recorded steps have a
-# `splitKreduce_kernel`).
+# With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. A library
+# may let several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**; the
+# recorded step of 64 sequences, below, has a `splitKreduce_kernel`).
 #
-# `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once; the last column has its programs. Then it
-# multiplies and sums, without matrix units.
+# `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once; the last column has its
+# programs. Then it multiplies and sums, without matrix units.
 #
 # ### Build it
 
@@ -535,11 +584,12 @@ if machine.triton != "absent":
     print("the same as torch:", torch.allclose(out, w @ x, atol=1e-4))
 
 # %% [markdown]
-# `few_rows_kernel` in `models/kernels/products.py` is this, with up to 4 rows of x, the norm before and what comes after. It loads its
-# weights *before* it waits for the kernel before it. From 5 rows on the engine takes other products.
+# `few_rows_kernel` in `models/kernels/products.py` is this, with up to 4 rows of x, the norm before and what comes after.
+# It loads its weights *before* it waits for the kernel before it. For this model the engine takes other products from 5
+# rows on, and for larger models sooner.
 #
-# How much of the bandwidth does a product use on this machine, with one thread of a CPU? First what a plain sum over 64 MB reads,
-# as above, then products with weights of that size.
+# How fast does a product read its weights on this machine, with one thread of a CPU? The last column compares it with the
+# sum over 64 MB above.
 
 # %%
 predict("13.rows", "On your machine: a product of 4 rows with a 64 MB weight, against a product of 1 row. How long does it take?",
@@ -551,24 +601,30 @@ w = large_weight
 for rows in (1, 4, 16, 64):
     x = torch.randn(rows, 4096, device=model.device)
     t = best_seconds(lambda: F.linear(x, w))
-    print(f"{rows:>3} rows: {t * 1e3:6.2f} ms, {w.nbytes / t / 1e9:5.1f} GB/s of weights, {w.nbytes / t / read:4.0%} of reading")
+    print(f"{rows:>3} rows: {t * 1e3:6.2f} ms, {w.nbytes / t / 1e9:5.1f} GB/s of weights, {w.nbytes / t / read:4.0%} of the sum")
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# A CPU does few operations a second, so more rows soon cost more time. On a GPU reading the weights stays the limit for longer (lesson 09):
-# in the steps below, the products of 64 sequences take less than twice the time of those of one.
+# A CPU does few operations a second, so more rows soon cost more time. (With one row the share can be above 100 %: then a
+# product reads faster than the sum.) On a GPU reading the weights stays the limit for longer (lesson 09): in the steps
+# below, the products of 64 sequences take less than twice the time of those of one.
 #
 # ## All four batch sizes
 #
 # The engine of this lesson's end, with 1, 8, 64 and 256 sequences. Select a colour by clicking on it.
 #
-# - At which size do the weights no longer matter, and what takes their place?
-# - At which size is the step farthest from its limit, and which parts stand between?
+# - At which sizes do the products take the most time, and what takes their place at the others?
+# - At which size is the step farthest from its limit, and which part is above the limit by itself?
 
 # %%
 now = step_strip(steps_now(), title="Decode steps now", subtitle=f"{card}, Qwen3-0.6B's shape, 843 tokens a sequence; recorded")
 now.step = now.last
 now
+
+# %% [markdown]
+# In the table, *ms* is the time of a step in the running engine, *of the limit* is the limit divided by it, and *the GPU
+# alone* is the graph of a later step, replayed by itself. The sequences were some tokens longer then, so it can be above
+# *ms*.
 
 # %%
 recorded("13", 1)
@@ -576,19 +632,21 @@ recorded("13", 1)
 # %%
 for step in steps_now():
     took = parts(step)
-    print(f"{step['name']:>13}: products {took['weights'] / step['limit']:.1f} times the limit, attention {took['attention'] / step['limit']:.1f} times; "
-          f"products {took['weights'] / step['took']:.0%} of the step, attention {took['attention'] / step['took']:.0%}")
+    for what, kind in (("products", "weights"), ("attention", "attention")):
+        print(f"{step['name']:>13}, {what:>9}: {took[kind] / 1e3:.2f} ms, {took[kind] / step['limit']:.1f} times the limit, "
+              f"{took[kind] / step['took']:.0%} of the step")
 
 # %% [markdown]
-# - **1 sequence.** The products are most of the step. The kernels of attention and the small ones are many and short.
-# - **8 sequences.** Products take longer than the limit by themselves. Attention is split and merged (lesson 08).
+# - **1 sequence.** The products are most of the step, and take longer than the limit by themselves.
+# - **8 sequences.** The same, and this step is the farthest from its limit, at 35 % of it.
 # - **64 sequences.** Attention is the largest part, and takes as long as the limit by itself.
 # - **256 sequences.** Four fifths of it are attention. Products and choosing are small beside it.
 #
 # ## Choosing tokens
 #
-# At T = 0.6 the engine of lesson 11 chose row by row: softmax, filter, draw. Now two kernels choose for all rows, `scan_kernel` and
-# `pick_kernel` in the table of kernels. They need random numbers that do not depend on the order in which rows are computed.
+# At T = 0.6 the engine before this lesson chose row by row: softmax, filter, draw. Now two kernels choose for all rows,
+# `scan_kernel` and `pick_kernel` in the list of kernels under *Fusing*. They need random numbers that do not depend on
+# the order in which rows are computed.
 #
 # A generator has a **state**, which each draw changes.
 
@@ -609,19 +667,22 @@ print("in company:", turns[::2])
 #
 # ### Build it
 #
-# A **counter-based** generator has no state. The number is a function of what it is for: the sequence's seed, the position of the
-# token that is chosen, and the candidate token. The function mixes the bits so well that the outcome looks random.
+# A **counter-based** generator has no state. The number is a function of what it is for: the sequence's seed, the
+# position of the token that is chosen, and the candidate token. The function mixes the bits so well that the outcome
+# looks random.
 #
-# From these numbers a token is drawn like this. Each candidate gets a waiting time from an exponential distribution, which is shorter
-# for a likelier token: `waiting / probability`. The first one is chosen. The chance of each to be the first is exactly its
-# probability, and no running sum over the vocabulary is needed: only a largest value, which many rows can look for at once.
+# From these numbers a token is drawn like this. Each candidate draws a waiting time from an exponential distribution, and
+# divides it by its probability, so a likelier token waits for a shorter time. The first one, with the smallest `waiting /
+# probability`, is chosen. The code looks for the largest `probability / waiting`, which is the same token. The chance of
+# each to be the first is exactly its probability, and no running sum over the vocabulary is needed: only a largest value,
+# which can be found for many rows at once.
 
 # %%
 MASK = 0xFFFFFFFF
 
 
 def mix(x):
-    """Scrambles 32-bit words, held in int64."""
+    """Scrambles 32-bit words, held in int64. The constants are those of "lowbias32", by Ch. Wellons."""
     x = (x ^ (x >> 16)) * 0x7FEB352D & MASK
     x = (x ^ (x >> 15)) * 0x846CA68B & MASK
     return x ^ (x >> 16)
@@ -651,9 +712,9 @@ from course_lib.decoding import counter_rng
 show(counter_rng.exponential)
 
 # %% [markdown]
-# Added: two words of key, a seed of 64 bits, float32 numbers that come out alike on a CPU and in the Triton kernel
-# (`decoding/choosing_kernel.py`), and many rows at once. And the test of all of it: a request with a seed, alone and among others,
-# at T = 0.8.
+# The shares are close to the probabilities. Added here: two words of key, a seed of 64 bits, float32 numbers that come
+# out alike on a CPU and in the Triton kernel (`decoding/choosing_kernel.py`), and many rows at once. And the test of all
+# of it: a request with a seed, alone and among others, at T = 0.8.
 
 # %%
 def openings(count):
@@ -669,9 +730,10 @@ print("the same alone and in company:", alone == together)
 # %% [markdown]
 # ## While the GPU computes
 #
-# Before a step the CPU schedules, prepares and launches; after the step it takes the tokens and updates its counts. If CPU and GPU work
-# in turn, each waits for the other. But what does the CPU need to know to schedule step k + 1? It needs to know which sequences run and
-# how long they are, and both are known *before* step k has ended. Only the token ids are missing, and the GPU already has them.
+# Before a step the CPU schedules, prepares and launches; after the step it takes the tokens and updates its counts. If
+# CPU and GPU work in turn, each waits for the other. But what does the CPU need to know to schedule step k + 1? It needs
+# to know which sequences run and how long they are, and both are known *before* step k has ended. Only the token ids are
+# missing, and the GPU already has them.
 #
 # ### Build it
 #
@@ -694,8 +756,8 @@ for cpu_ms, gpu_ms in ((0.1, 0.7), (0.5, 0.7), (1.0, 0.7)):
     print(f"CPU {cpu_ms} ms, GPU {gpu_ms} ms: {in_turn:.2f} ms a step in turn, {ahead:.2f} ms overlapped")
 
 # %% [markdown]
-# Overlapped, a step takes the larger of the two times, not their sum. There is one price: a sequence that ends by a **stop token** is noticed one step late. One
-# token more is computed for it, and thrown away.
+# Overlapped, a step takes about the larger of the two times, not their sum. There is one price: the end of a sequence by
+# a **stop token** is noticed one step late. One token more is computed for it, and thrown away.
 
 # %%
 predict("13.async", "Overlapped against in turn: which of these can change for a request?",
@@ -719,9 +781,9 @@ for name, (outputs, computed, calls) in runs.items():
     print(f"{name:>18}: the same tokens: {outputs == runs['in turn'][0]}, {computed} tokens computed, {calls} calls of step()")
 
 # %% [markdown]
-# No request here ends by a stop token, so the same number is computed. The overlapped engine needs one call more, because the first
-# one returns nothing. (`enforce_eager=True`, the same name as in vLLM, turns graphs and fused kernels off. On a CPU it changes
-# nothing.) Now with a token that some of these texts contain as a stop token:
+# No request here ends by a stop token, so the same number is computed. The overlapped engine needs one call more, because
+# the first one returns nothing. (`enforce_eager=True`, the same name as in vLLM, turns graphs and fused kernels off. On a
+# CPU it changes nothing.) Now with a token that some of these texts contain as a stop token:
 
 # %%
 often = Counter(token for tokens in together for token in tokens[4:20]).most_common(1)[0][0]
@@ -732,16 +794,20 @@ print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn']
       f"computed: {stopped['in turn'][1]} in turn, {stopped['overlapped'][1]} overlapped")
 
 # %% [markdown]
+# The tokens are the same, and one token more is computed for each sequence that ends by the stop token.
+#
 # ### The same in `course_lib`
 #
-# The overlap is the queue `_in_flight` in `Engine._step`, which lesson 10 shows: a step is put there once it is launched. With overlap, the
-# first call returns at once, and each later one waits for the step *before* the one that it has just launched.
+# The overlap is the queue `_in_flight` in `Engine._step`, which lesson 10 shows: a step is put there once it is launched.
+# With overlap, the first call returns at once, and each later one waits for the step *before* the one that it has just
+# launched.
 #
 # ## Memory before blocks
 #
-# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache has none left for them.
-# So it first finds out what a step needs, and makes the pool from what is left (`gpu_memory_utilization`). The course's engine runs the
-# largest possible step once and reads the peak, as vLLM's profile run does: `engine/step_memory.py`. The largest part can be counted:
+# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache has none left for
+# them. So it first finds out what a step needs, and makes the pool from what is left (`gpu_memory_utilization`). The
+# course's engine runs the largest possible step once and reads the peak, as vLLM's profile run does:
+# `engine/step_memory.py`. The largest part can be counted:
 
 # %%
 GB, budget, most = 1e9, 16_384, 256  # max_num_batched_tokens, max_num_seqs
@@ -761,21 +827,24 @@ for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 G
 # (`attention/kernels/hopper.py`) is written in **Gluon**, the lower level of Triton, where one says which warps do what:
 #
 # - one warp loads tiles of K and V by the **TMA**, a unit that copies a whole tile by one instruction;
-# - two groups of four warps compute, each on 64 rows of queries: one can be in its softmax while the other uses the matrix units;
+# - two groups of four warps compute, each on 64 rows of queries: one can be in its softmax while the other uses the
+#   matrix units;
 # - the scores of the next tile are begun before the product with the last V has ended.
 #
-# One program runs on each multiprocessor and takes the next tile of queries from a counter in global memory, because tiles near the
-# beginning of a text meet few keys: with a fixed plan some programs would wait for others. `attention/tiles.py` has the speeds beside
-# the Triton kernel of lesson 07's kind, and `benchmarks/results/attention_h200.json` those beside cuDNN.
+# One program runs on each multiprocessor and takes the next tile of queries from a counter in global memory, because
+# tiles near the beginning of a sequence meet few keys: with a fixed plan some programs would wait for others.
+# `attention/tiles.py` has the speeds beside the Triton kernel of lesson 07's kind, and
+# `benchmarks/results/attention_h200.json` those beside cuDNN.
 #
 # ## Another chip, other tiles
 #
-# A tile that is right for one GPU does not fit another. Two numbers of a chip decide: how much **shared memory** a program may take,
-# and how many **multiprocessors** there are to keep busy.
+# A tile that is right for one GPU does not fit another. Two numbers of a chip decide: how much **shared memory** a
+# program may take, and how many **multiprocessors** there are to keep busy.
 #
 # ### Build it
 #
-# A program of flash attention holds a tile of queries, and K and V tiles for each **stage** (the one in use, and those on their way).
+# A program of flash attention holds a tile of queries, and K and V tiles for each **stage** (the one in use, and those on
+# their way).
 
 # %%
 from course_lib.attention.tiles import SHARED_MEMORY, decode_splits, flash_tile
@@ -789,7 +858,7 @@ def shared_bytes(block_m, block_n, stages, head_dim, itemsize=2):
 
 
 def my_tile(limit, head_dim):
-    """The largest tile that fits: first many keys, then many queries."""
+    """The tile that fits and has the largest queries × keys; of those, the one with the most stages."""
     tiles = [(m, n, s) for m in (128, 64, 32, 16) for n in (128, 64, 32, 16) for s in (3, 2, 1)]
     return max((tile for tile in tiles if shared_bytes(*tile, head_dim) <= limit), key=lambda tile: (tile[0] * tile[1], tile[2]))
 
@@ -811,11 +880,11 @@ for name, (target, sms) in CHIPS.items():
 
 # %% [markdown]
 # Shared memory is an upper bound, not the whole answer: `course_lib`'s tiles are smaller on some of these chips
-# (`attention/tiles.py` has them). The last column is the second number: a decode step of one sequence with 8 KV heads is 8
-# programs, and it is split into parts (lesson 08). Chips with more multiprocessors get more parts here, up to 64.
+# (`attention/tiles.py` has them). The last column is the second number: a decode step of one sequence with 8 KV heads is
+# 8 programs, and it is split into parts (lesson 08). Chips with more multiprocessors get more parts here, up to 64.
 #
-# The tiles go to the **matrix units**, which multiply small matrices in one instruction. Which instruction is that? We compile one
-# product of 64 × 64 for each chip, and look for it:
+# The tiles go to the **matrix units**, which multiply small matrices in one instruction. Which instruction is that? We
+# compile one product of 64 × 64 for each chip, and look for it:
 
 # %%
 import re
@@ -837,8 +906,8 @@ if machine.triton != "absent":
         print(f"{name:>7}: {', '.join(sorted(set(re.findall(MATRIX, made.code)))) or 'none'}")
 
 # %% [markdown]
-# The source is the same for all; Triton picks the instruction. For the T4 it makes none, and there the course's engine computes prompts
-# through torch.
+# The source is the same for all; Triton picks the instruction. For the T4 it makes none, and there the course's engine
+# computes prompts through torch.
 #
 # Do our two kernels compile for chips that are not here? Triton brings the compilers for NVIDIA and AMD along.
 
@@ -852,14 +921,17 @@ if machine.triton != "absent":
     for norm, row in zip(norms, rows):
         wide = ("buffer_load_dwordx4", "global_load_dwordx4") if norm.chip.startswith("gfx") else ("ld.global.v4",)
         loads = sum(row.code.count(kind) for kind in wide)  # a thread loads 16 bytes with each
-        print(f"{names[norm.chip]:>7} {norm.chip:>7}: add_norm {len(norm.code.splitlines()):,} lines; one_row {len(row.code.splitlines()):,} lines "
+        print(f"{names[norm.chip]:>7} {norm.chip:>7}: add_norm {len(norm.code.splitlines()):,} lines of assembly; one_row {len(row.code.splitlines()):,} lines "
               f"with {loads} loads of 16 bytes, {row.shared:,} of {row.limit:,} bytes of shared memory")
 
 # %% [markdown]
-# The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and hold each to
-# its chip's shared memory (`tests/kernels_compile`). **What was run:** the attention kernels ran
-# on H100 and H200, the fused kernels and the graphs on H200. **What was not run:** on a T4,
-# A100, L4, B200 or any AMD GPU they were only compiled. That they compile and fit says nothing of their speed there.
+# Both compile for all six. Sixteen rows of 1,024 numbers are 16 loads of 16 bytes for each of 128 threads, and x is one
+# more. (On the MI300X a program of four warps has 256 threads, and 8 loads are enough.)
+#
+# The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and
+# hold each to its chip's shared memory (`tests/kernels_compile`). **What was run:** the attention kernels ran on H100 and
+# H200, the fused kernels and the graphs on H200. **What was not run:** on a T4, A100, L4, B200 or any AMD GPU they were
+# only compiled. That they compile and fit says nothing of their speed there.
 #
 # ### NVIDIA, AMD, Intel, ASICs: what changes
 #
@@ -875,10 +947,10 @@ if machine.triton != "absent":
 #
 # ## Who keeps what where
 #
-# Everything that you have built in this course exists in other servers. Each path was looked up in the public repository, in November
-# 2026; a dash says that we found no such part. First the two that are developed today. A path that begins with `/` is
-# below the repository itself. The others of vLLM are below `vllm/`.
-# Those of TensorRT-LLM are below `cpp/tensorrt_llm/`; there `pyexecutor/` is below `tensorrt_llm/_torch/`, and `docs/` is `docs/source/`.
+# Everything that you have built in this course exists in other servers. Each path was looked up in the public repository,
+# in November 2026; a dash says that we found no such part. First the two that are developed today. A path that begins
+# with `/` is below the repository itself. The others of vLLM are below `vllm/`. Those of TensorRT-LLM are below
+# `cpp/tensorrt_llm/`; there `pyexecutor/` is below `tensorrt_llm/_torch/`, and `docs/` is `docs/source/`.
 #
 # | built here | vLLM | TensorRT-LLM |
 # |---|---|---|
@@ -897,8 +969,9 @@ if machine.triton != "absent":
 # | overlap | `v1/core/sched/async_scheduler.py` | `docs/features/overlap-scheduler.md` |
 # | memory before blocks | `v1/worker/gpu_worker.py` | `pyexecutor/_util.py` |
 #
-# And two older ones. Paths of DeepSpeed are below `deepspeed/inference/v2/`; `mii/` is in the repository DeepSpeed-MII. Those of
-# FasterTransformer, which became TensorRT-LLM, are below `src/fastertransformer/`. It has no pages, and a batch stays together to its end.
+# And two older ones. Paths of DeepSpeed are below `deepspeed/inference/v2/`; `mii/` is in the repository DeepSpeed-MII.
+# Those of FasterTransformer, which became TensorRT-LLM, are below `src/fastertransformer/`. It has no pages, and a batch
+# stays together to its end.
 #
 # | built here | DeepSpeed (FastGen) | FasterTransformer |
 # |---|---|---|
@@ -915,12 +988,13 @@ if machine.triton != "absent":
 #
 # ## Measure: whole runs
 #
-# The counts are above: about 740 launches became 198, and with a graph one. Now the time, first on your machine. On a CPU the switches
-# change little or nothing, because it has no launches to save and no second processor to overlap with.
+# The counts are above: about 740 launches became 198, and with a graph one. Now the time, first on your machine, without
+# and with overlap. On a CPU this changes little or nothing, because it has no launches to save and no
+# second processor to overlap with.
 
 # %% tags=["nbval-ignore-output"]
 greedy = SamplingParams(max_tokens=32, ignore_eos=True)
-switches = {"eager, in turn": dict(async_scheduling=False, enforce_eager=True), "as on a GPU": dict(async_scheduling=True)}
+switches = {"eager, in turn": dict(async_scheduling=False, enforce_eager=True), "overlapped": dict(async_scheduling=True)}
 engines = {name: Engine(model, EngineConfig(**small, **its), trace=False) for name, its in switches.items()}
 best = dict.fromkeys(engines, float("inf"))
 for _ in range(4):  # the first one warms up
@@ -930,22 +1004,24 @@ for name, t in best.items():
     print(f"{name:>15}: {1e3 * t / 32:5.2f} ms a step of 8 sequences")
 
 # %% [markdown]
-# And on an H200, all together, beside vLLM 0.24 on the same card:
+# And on an H200, all together, beside vLLM 0.24 on the same card. U(100, 1024) says that each length is drawn uniformly
+# from 100 to 1,024 tokens. The one request has 512 to 1,024 tokens, 768 on average.
 
 # %%
 print(f"the limit for one sequence of 768 tokens: {1e3 / limit_ms(1, 768):,.0f} tokens a second")
 speeds = {}
 for workload, engine, speed in recorded("13").tables[3][2]:
-    speeds.setdefault(workload, {})[engine.split()[0]] = speed  # of two runs of vLLM the second
+    speeds.setdefault(workload, {})["vLLM" if "vLLM" in engine else "course"] = speed  # of two runs of vLLM the second
 for workload, found in speeds.items():
     if "vLLM" in found:
-        print(f"{workload}: {found['the'] / found['vLLM']:.2f} times vLLM's tokens a second")
+        print(f"{workload}: {found['course'] / found['vLLM']:.2f} times vLLM's tokens a second")
 recorded("13", 3)
 
 # %% [markdown]
-# (Both had random weights in bfloat16 and the same requests. vLLM ran as its class `LLM`, with CUDA graphs, its engine in the calling process and no text made of the
-# tokens. Only the course was measured with top-p too.) With few sequences the limit is still far away: table 1 above has one sequence at 41 % of it
-# and eight at 35 %.
+# (Both had random weights in bfloat16 and the same requests. vLLM ran as its class `LLM`, with CUDA graphs, its engine in
+# the calling process and no text made of the tokens. Only the course was measured with top-p, and greedily with 256
+# requests.) With few sequences the limit is still far away: the table under *All four batch sizes* has one sequence at
+# 41 % of it and eight at 35 %.
 #
 # ## Break it
 #
@@ -967,9 +1043,9 @@ for slot in (-1, 0):
         print(f"slot {slot:>2}, blocks {str(table.block_ids):>9}: …{tokenizer.decode(text).strip()}")
 
 # %% [markdown]
-# One wrong number, and the sequence that holds block 0 reads a stranger's key in every later step. No error is raised, the other
-# sequence is right, and with a batch size that needs no padding everything is right. So test an engine at sizes that lie *between* the captured ones,
-# and compare its tokens with those of `generate_naive`.
+# One wrong number, and the sequence that holds block 0 reads the key of a padded row in every later step. No error is
+# raised, the other sequence is right, and a batch size that needs no padding has no padded row that could write. So test
+# an engine at sizes that lie *between* the captured ones, and compare its tokens with those of `generate_naive`.
 #
 # ## What you expected
 #
@@ -983,19 +1059,20 @@ guesses("13")
 #
 # <details><summary><b>1. A step takes 3 ms, its limit is 0.6 ms, and the profile shows kernels that add up to 0.9 ms. What do you do first?</b></summary>
 #
-# 2.1 ms pass without a kernel, so launches or the CPU's work are what costs. A graph, or overlap. A faster kernel could save 0.3 ms at
-# the most.
+# 2.1 ms pass without a kernel, so launches or the CPU's work are what costs. A graph, or overlap. A faster kernel could
+# save 0.3 ms at the most.
 # </details>
 #
 # <details><summary><b>2. Why does a graph for 16 sequences serve sequences of any length?</b></summary>
 #
-# Lengths, tables and slots are contents of tensors at fixed addresses. The kernel reads them when it runs. The grid must not depend on
-# them: the number of parts of a sequence is chosen by the room in the table, not by its length (lesson 08).
+# Lengths, tables and slots are contents of tensors at fixed addresses. The kernel reads them when it runs. The grid must
+# not depend on them: the number of parts of a sequence is chosen by the room in the table, not by its length (lesson 08).
 # </details>
 #
 # <details><summary><b>3. A request with a seed is preempted and computed again. Does it draw the same tokens?</b></summary>
 #
-# Yes. The random numbers are a function of seed, position and token. A generator with a state would have moved on.
+# Yes, if the logits come out the same. The random numbers are a function of seed, position and token. A generator with a
+# state would have moved on.
 # </details>
 #
 # ## Next

@@ -2,10 +2,10 @@
 # # Exercises 13 · Making it fast
 #
 # Five pieces of a fast decode step: how much of the bandwidth it uses, the batch sizes of its graphs, two operations in
-# one kernel, random numbers without a generator, and the tiles of a kernel for a given chip. No GPU is needed. The
-# kernel has three rungs, as in lessons 07 and 08: plain torch first, then a Triton kernel, interpreted, then compiled.
-# `hint("13.bandwidth_use")` goes one step further each time you call it. A dict or tensor that your function returns is a new one in
-# every call.
+# one kernel, random numbers without a generator, and the tiles of a kernel for a given chip. No GPU is needed. The kernel
+# has three rungs, as in lessons 07 and 08: plain torch first, then a Triton kernel, interpreted, then compiled.
+# `hint("13.bandwidth_use")` goes one step further each time you call it. A dict or tensor that your function returns is a
+# new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -40,11 +40,11 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 #
 # Return a dict of three numbers:
 #
-# - `weights`: the bytes of weights, a whole number. Every weight is read once for the whole batch, except for the embedding. If
-#   `tie_embeddings` is False, the embedding is a table of its own, `vocab_size` rows of `hidden_size` numbers: one row
-#   is read for each sequence, and nothing else of it. If `tie_embeddings` is True, its matrix is that of the
-#   head, too: it is read as a whole, and its rows are not counted again. `config.num_parameters` counts all weights, a
-#   tied embedding once.
+# - `weights`: the bytes of weights, a whole number. Every weight is read once for the whole batch, except for the
+#   embedding. If `tie_embeddings` is False, the embedding is a table of its own, `vocab_size` rows of `hidden_size`
+#   numbers: one row is read for each sequence, and nothing else of it. If `tie_embeddings` is True, its matrix is that of
+#   the head, too: it is read as a whole, and its rows are not counted again. `config.num_parameters` counts all weights,
+#   a tied embedding once.
 # - `cache`: the bytes of keys and values, a whole number: in every layer, for each KV head, `head_dim` numbers of a key
 #   and as many of a value, for every token of every sequence.
 # - `share`: the bytes that were read in a second, `weights` and `cache` together, divided by `bytes_per_s`. It is not
@@ -70,7 +70,7 @@ def bandwidth_use(config, seq_lens, itemsize, kv_itemsize, seconds, bytes_per_s)
 check("13.bandwidth_use", bandwidth_use)
 
 # %% [markdown]
-# Your count for the recorded steps of the course's engine on an H200, which reads 4.3 TB/s (measured for lesson 06). The
+# Your count for the recorded steps of the course's engine on an H200, which reads 4.3 TB/s (as in the lesson). The
 # model has the shape of Qwen3 0.6B, in bfloat16, and each sequence has 843 tokens.
 
 # %% tags=["raises-exception"]
@@ -87,11 +87,13 @@ for step in (dict(zip(columns, row)) for row in rows):
 # %% [markdown]
 # ## 13.graph_buckets · Padded batch sizes
 #
-# A CUDA graph is captured for one batch size, and it reads and writes the same memory in each replay. So graphs are captured for a few
-# sizes only, and a step of n sequences runs at the next larger one. The rows after the n-th are **padding**.
+# A CUDA graph is captured for one batch size, and it reads and writes the same memory in each replay. So graphs are
+# captured for a few sizes only, and a step of n sequences runs at the next larger one. The rows after the n-th are
+# **padding**.
 #
-# `GraphBuffers(most, width)` is that memory. `__init__` makes five tensors with `most` rows; this part is given. The graphs read the memory of
-# these tensors, so they stay the same objects with the same memory, and every step writes into them:
+# `GraphBuffers(most, width)` is that memory. `__init__` makes five tensors with `most` rows; this part is given. The
+# graphs read the memory of these tensors, so they stay the same objects with the same memory, and every step writes into
+# them:
 #
 # | tensor | | of a row |
 # |---|---|---|
@@ -103,14 +105,16 @@ for step in (dict(zip(columns, row)) for row in rows):
 #
 # Write three things:
 #
-# - `sizes`, a list of ints, ascending, each once: 1, 2, 4 and the multiples of 8, as far as they are below `most`; and then `most` itself.
-# - `size_for(n)`: the smallest size that is at least n, an int. None if n is above `most`: such a step has no graph and runs eagerly.
-#   n is 1 or more.
-# - `fill(token_ids, positions, slots, seq_lens, block_tables)`: the tensors of a step with n sequences, `[n]` each, and `block_tables`
-#   `[n, w]`, w being at most `width`. Row i of the step goes into row i of the buffers, the block table into the first w columns (the
-#   other columns are never read, and may hold anything). The rows from n up to the size become padding: slot -1, length 0, and a token and
-#   a position that exist, such as 0 and 0. They may hold rows of an earlier, larger step. Return the size; None, if there is no
-#   graph for the step. The step's own tensors are not changed.
+# - `sizes`, an attribute that `__init__` sets: a list of ints, ascending, each once: 1, 2, 4 and the multiples of 8, as
+#   far as they are below `most`; and then `most` itself.
+# - `size_for(n)`: the smallest size that is at least n, an int. None if n is above `most`: such a step has no graph and
+#   runs eagerly. n is 1 or more.
+# - `fill(token_ids, positions, slots, seq_lens, block_tables)`: the tensors of a step with n sequences, of the same
+#   dtypes as the buffers, `[n]` each, and `block_tables` `[n, w]`, w being at most `width`. Row i of the step goes into
+#   row i of the buffers, the block table into the first w columns (the other columns are never read, and may hold
+#   anything). The rows from n up to the size become padding, whatever an earlier, larger step has left in them: slot -1,
+#   length 0, and a token and a position that exist, such as 0 and 0. Return the size. If there is no graph for the step,
+#   return None. The step's own tensors are not changed.
 #
 # With `most=6`, `sizes` is `[1, 2, 4, 6]`. A step of 3 sequences runs at 4, with one row of padding.
 #
@@ -157,8 +161,8 @@ class GraphBuffers:
 check("13.graph_buckets", GraphBuffers)
 
 # %% [markdown]
-# Your buffers under the bundled model. `write_in_graphs` runs each step on the first rows of them, and a block that belongs to no
-# sequence holds nan. Each sequence must get the tokens that it gets alone.
+# Your buffers under the bundled model. `write_in_graphs` runs each step on the first rows of them, and a block that
+# belongs to no sequence holds nan. Each sequence must get the tokens that it gets alone.
 
 # %% tags=["raises-exception"]
 from course_lib.decoding import generate_cached
@@ -175,11 +179,13 @@ print("steps at each size:", dict(sorted(sizes.items())))
 # %% [markdown]
 # ## 13.fuse_norm · Addition and RMSNorm in one kernel
 #
-# In every layer, twice, the output of a product is added to the residual stream, and the sum is normed for the next product. Write
-# one function that does both: as a kernel it needs one launch, and can norm the sum without loading it again.
+# In every layer, twice, the output of a product is added to the residual stream, and the sum is normed for the next
+# product. Write one function that does both: as a kernel it needs one launch, and can norm the sum without loading it
+# again.
 #
-# - `x` and `residual` are `[rows, size]`, float32 or float16, both of the same dtype. Each may be a slice of a wider tensor: it has
-#   its own row stride, and the numbers of a row lie side by side. There is at least one row and one number, and `size` is anything.
+# - `x` and `residual` are `[rows, size]`, float32 or float16, both of the same dtype. Each may be a slice of a wider
+#   tensor: it has its own row stride, and the numbers of a row lie side by side. There is at least one row and one
+#   number, and `size` is anything.
 # - `weight` is `[size]`, contiguous, of the same dtype. `eps` is a float above 0.
 #
 # Return a pair of tensors, `(normed, summed)`, new in every call, each `[rows, size]` in the dtype of x:
@@ -187,9 +193,9 @@ print("steps at each size:", dict(sorted(sizes.items())))
 # - `summed` is x + residual.
 # - `normed` is summed / √(mean + eps) · weight, where mean is the mean of the squares of the sum, over its own row.
 #
-# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. Of float16, too, a number of `normed`
-# is rounded once, at the end, after it was multiplied by its weight; the sum may be rounded before it is normed. `x`, `residual` and
-# `weight` are not changed.
+# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. Of float16, too, a
+# number of `normed` is rounded once, at the end, after it was multiplied by its weight; the sum may be rounded before it
+# is normed. `x`, `residual` and `weight` are not changed.
 #
 #     fuse_norm(torch.tensor([[1., 4.]]), torch.tensor([[2., 0.]]), torch.tensor([1., 2.]), 0.5)
 #     summed is [[3., 4.]]; the mean is (9 + 16) / 2 = 12.5, with eps 13; normed is [[0.8321, 2.2188]]
@@ -227,8 +233,8 @@ def fuse_norm(x, residual, weight, eps):
 check("13.fuse_norm", fuse_norm)
 
 # %% [markdown]
-# What your kernel moves, in bytes, for 6 rows of 50 numbers: the two inputs are loaded and the two results stored, each once. (An addition
-# followed by a norm would load the sum once more.)
+# What your kernel moves, in bytes, for 6 rows of 50 numbers: the two inputs are loaded and the two results stored, each
+# once. (An addition followed by a norm would load the sum once more.)
 
 # %% tags=["raises-exception"]
 from course_lib.attention import record_accesses
@@ -248,24 +254,26 @@ else:
 # %% [markdown]
 # ## 13.counter_rng · Chance from a counter
 #
-# Draw the next token of each row, so that a row's token depends on nothing but its own logits, its own seed and its own position. Then
-# it is the same alone and in any batch, and the same when the step is computed again.
+# Draw the next token of each row, so that a row's token depends on nothing but its own logits, its own seed and its own
+# position. Then it is the same alone and in any batch, and the same when the step is computed again.
 #
-# - `logits` is `[rows, vocab_size]`, of float32 or float16, already divided by the temperature. A logit of -inf is never drawn; every
-#   row has one that is finite.
-# - `seeds` and `positions` are int64 `[rows]`. A seed is 0 or more and below 2^63, and all of its bits count. A position is 0
-#   or more and below 2^31.
+# - `logits` is `[rows, vocab_size]`, of float32 or float16, already divided by the temperature. A logit of -inf is never
+#   drawn; every row has one that is finite.
+# - `seeds` and `positions` are int64 `[rows]`. A seed is 0 or more and below 2^63, and all of its bits count. A position
+#   is 0 or more and below 2^31.
 #
-# Return an int64 tensor `[rows]`: a token id for each row, drawn with the probabilities that `softmax` of its logits says. Draws of
-# different seeds or positions have nothing to do with each other. The global random generators of torch and Python, which `torch.rand` and
-# `random.random` use, are neither used nor seeded, nothing is kept between calls, and the arguments are not changed.
+# Return an int64 tensor `[rows]`: a token id for each row, drawn with the probabilities that `softmax` of its logits
+# says. Draws of different seeds or positions have nothing to do with each other. The global random generators of torch
+# and Python, which `torch.rand` and `random.random` use, are neither used nor seeded, nothing is kept between calls, and
+# the arguments are not changed.
 #
-# Random numbers without a state are made by scrambling a **counter**, here the triple (seed, position, token id). `mix(x)` scrambles: it takes
-# an int64 tensor of 32-bit words (0 to 2^32 - 1) and returns such words, which look like chance. `mix(a ^ b)` puts two words together,
-# where one of them is scrambled already. `mix(0)` is 0.
+# Random numbers without a state are made by scrambling a **counter**, here the triple (seed, position, token id).
+# `mix(x)` scrambles: it takes an int64 tensor of 32-bit words (0 to 2^32 - 1) and returns such words, which look like
+# chance. `mix(a ^ b)` puts two words together, where one of them is scrambled already. `mix(0)` is 0.
 #
-# How a token is drawn is up to you. What GPU samplers do is a **race**: with u uniform between 0 and 1, not 0 and not 1, -log(u) is a waiting time, and the token with the
-# largest probability / waiting time is a draw from the probabilities. The check draws some thousand tokens and counts.
+# How a token is drawn is up to you. What GPU samplers do is a **race**: with u uniform between 0 and 1, not 0 and not 1,
+# -log(u) is a waiting time, and the token with the largest probability / waiting time is a draw from the probabilities.
+# The check draws some thousand tokens and counts.
 
 # %% nbgrader={"grade_id": "counter_rng", "solution": true} course={"exercise": "13.counter_rng"}
 def draw(logits, seeds, positions):
@@ -308,23 +316,23 @@ print(*together, sep="\n")
 # %% [markdown]
 # ## 13.pick_tiles · Tiles for a chip and its work
 #
-# An attention kernel takes `block_m` queries and `block_n` keys at a time. Choose both, from what the chip has and what there
-# is to do. Each is one of 16, 32, 64 and 128.
+# An attention kernel takes `block_m` queries and `block_n` keys at a time. Choose both, from what the chip has and what
+# there is to do. Each is one of 16, 32, 64 and 128.
 #
-# - **Shared memory.** A program holds a tile of Q, with `block_m` rows, and for each of `stages` stages a tile of K and a tile of V,
-#   with `block_n` rows each. A row of a tile has `head_dim` numbers, rounded up to a power of two, of `itemsize` bytes. All of
-#   it together may take `shared_memory` bytes, and not one more.
-# - **Multiprocessors.** `query_lens` is a list: the number of new tokens of each sequence, 1 or more each. For every one of `num_heads` heads, each sequence has a
-#   program for every `block_m` of its queries or part of them. All multiprocessors are **busy** if there are at least as many
-#   programs as `sms`, the number of multiprocessors.
+# - **Shared memory.** A program holds a tile of Q, with `block_m` rows, and for each of `stages` stages a tile of K and a
+#   tile of V, with `block_n` rows each. A row of a tile has `head_dim` numbers, rounded up to a power of two, of
+#   `itemsize` bytes. All of it together may take `shared_memory` bytes, and not one more.
+# - **Multiprocessors.** `query_lens` is a list: the number of new tokens of each sequence, 1 or more each. For every one
+#   of `num_heads` heads, each sequence has a program for every `block_m` of its queries or part of them. All
+#   multiprocessors are **busy** if there are at least as many programs as `sms`, the number of multiprocessors.
 #
-# Return a pair of ints, `(block_m, block_n)`. Of the pairs that fit and keep all busy, take the one with the largest `block_m`, and of
-# these the one with the largest `block_n`: each program reads all keys and values, so few programs read little. If pairs fit, and
-# none of them keeps all busy, `block_m` is 16, and `block_n` the largest that fits. If no pair fits, return None. All arguments are whole numbers, and
-# `query_lens` is not changed.
+# Return a pair of ints, `(block_m, block_n)`. Of the pairs that fit and keep all busy, take the one with the largest
+# `block_m`, and of these the one with the largest `block_n`: each program reads all keys and values, so few programs read
+# little. If pairs fit, and none of them keeps all busy, `block_m` is 16, and `block_n` the largest that fits. If no pair
+# fits, return None. All numbers are whole, and `query_lens` is not changed.
 #
-# An example: head_dim 64, 2 bytes, 2 stages. (128, 64) takes (128 + 2 · 2 · 64) · 64 · 2 = 49,152 bytes. One sequence of 129 tokens with 4
-# heads has 2 · 4 = 8 programs with a `block_m` of 128, and 3 · 4 = 12 with 64.
+# An example: head_dim 64, 2 bytes, 2 stages. (128, 64) takes (128 + 2 · 2 · 64) · 64 · 2 = 49,152 bytes. One sequence of
+# 129 tokens with 4 heads has 2 · 4 = 8 programs with a `block_m` of 128, and 3 · 4 = 12 with 64.
 
 # %% nbgrader={"grade_id": "pick_tiles", "solution": true} course={"exercise": "13.pick_tiles"}
 def pick_tiles(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, stages=2):
@@ -342,8 +350,9 @@ def pick_tiles(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, st
 check("13.pick_tiles", pick_tiles)
 
 # %% [markdown]
-# Your choice for four chips, with heads of 128 numbers in 16 bits. On which chip do 300 queries keep all multiprocessors busy with
-# large tiles? The course's own table, which was measured, is `FLASH` in `course_lib/attention/tiles.py`.
+# Your choice for four chips, with heads of 128 numbers in 16 bits. On which chip do 300 queries keep all multiprocessors
+# busy with large tiles? The course's own table is `FLASH` in `course_lib/attention/tiles.py`. Only its tiles for the H100
+# and H200 ran on their chip.
 
 # %% tags=["raises-exception"]
 from course_lib.attention.tiles import SHARED_MEMORY

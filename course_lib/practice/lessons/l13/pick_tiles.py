@@ -218,6 +218,6 @@ PICK_TILES = Exercise(
     ],
     rights=[pick_tiles, pick_tiles_in_loops, pick_tiles_by_room],
     why="Each program reads all keys and values of its head once. Twice the rows in a tile are half the programs, and "
-    "half the bytes read: so block_m comes first. The real tables also count registers, and were measured: "
+    "half the bytes read: so block_m comes first. Real tables also count registers: "
     "`course_lib/attention/tiles.py`, and vLLM's and FlashAttention's lists of tile sizes by chip.",
 )
