@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +16,8 @@ OFFLINE = Path(__file__).parent / "offline"
 # Set before anything of the course is imported, and inherited by xdist's workers and by nbval's kernels.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell starts what runs in the background like this
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Several test processes share the cores: two that both want all of them wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["JUPYTER_PLATFORM_DIRS"] = "1"

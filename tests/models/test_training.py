@@ -235,7 +235,7 @@ def test_repeats_lead_to_the_last_use(tokenizer):
 def test_heads_learn_to_look_where_they_are_shown(tokenizer, tmp_path):
     """Their attention moves to the pairs."""
     config = dataclasses.replace(TINY, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=16, hidden_size=64)
-    batch = make_pool(tokenizer, 3, sheets=True)[0]
+    batch = make_pool(tokenizer, 3, sheets=True, tokens_a_batch=2048)[0]
     assert len(batch.to_key) and len(batch.to_answer)
 
     def far(model):
