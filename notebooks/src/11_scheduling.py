@@ -1,13 +1,14 @@
 # %% [markdown]
 # # 11 · Scheduling
 #
-# - **You will** write the scheduler of an engine: a token budget for each step, prompts in pieces, and the choice of the request that is
-#   preempted when memory is full.
-# - **Why** a step has a limit of tokens, of running requests and of blocks. The scheduler decides which requests wait, and so it
-#   decides TTFT and inter-token latency.
+# - **You will** write the scheduler of an engine: a token budget for each step, prompts in pieces, and the choice of
+#   the request that is preempted when memory is full.
+# - **Why** a step has a limit of tokens, of running requests and of blocks. The scheduler decides which requests wait,
+#   and so it decides TTFT and inter-token latency.
 # - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 04 and 10.
-# - **After it** you can read vLLM's scheduler, and say of a request why it waited, why it was preempted, and why its tokens stay the same.
+# - **After it** you can read vLLM's scheduler, and say of a request why it waited, why it was preempted, and why its
+#   tokens stay the same.
 
 # %% [markdown]
 # {{colab}}
@@ -33,15 +34,16 @@ model, tokenizer = load_model("tale", dtype=torch.float32)  # lesson 01 shows ho
 # %% [markdown]
 # ## Three limits
 #
-# In lesson 10 requests joined and left the batch at every step. In each step the **scheduler** decides which requests are admitted and how
-# many tokens each running request computes. Three things are limited:
+# In lesson 10 requests joined and left the batch at every step. In each step the **scheduler** decides which requests
+# are admitted and how many tokens each running request computes. Three things are limited:
 #
-# - **Tokens.** A step takes longer the more tokens it computes. So there is a **token budget**: `max_num_batched_tokens`.
+# - **Tokens.** A step takes longer the more tokens it computes. So there is a **token budget**:
+#   `max_num_batched_tokens`.
 # - **Running requests.** At most `max_num_seqs` run at once.
-# - **Blocks.** The keys and values of every computed token of a running request are in memory.
+# - **Blocks.** There are `num_blocks`. They hold the keys and values of all computed tokens of the running requests.
 #
-# We need requests that arrive at certain steps, and an engine whose clock counts steps instead of seconds. Then all counts below are the same
-# on every machine.
+# We need requests that arrive at certain steps, and an engine whose clock counts steps instead of seconds. Then all
+# counts below are the same on every machine.
 
 # %%
 def opening(number, count):
@@ -49,13 +51,23 @@ def opening(number, count):
     return tokenizer.encode(make_tale(HELD_OUT + number, chapters=4).text)[:count]
 
 
-def serve(script, config, each_step=None, **parts):
-    """Serves {name: (step of arrival, prompt, new tokens, options)}. Returns the engine, and the last output of each request.
+def as_alone(script, outputs):
+    """How many requests got the tokens that generate_naive gives them, alone and without a cache."""
+    alike = 0
+    for name, (_, ids, count, _) in script.items():
+        alone = generate_naive(model, ids, SamplingParams(max_tokens=count, ignore_eos=True))
+        alike += outputs[name].token_ids == alone
+    return f"{alike} of {len(script)}"
 
-    each_step: called with the engine after each step.
-    """
+# %% [markdown]
+# `serve` runs a script of arrivals. Its clock is the number of the step. It calls `each_step` with the engine after
+# each step. Overlapped scheduling (lesson 13) is off, so that each step returns its own outputs.
+
+# %%
+def serve(script, config, each_step=None, **parts):
+    """Serves {name: (step of arrival, prompt, new tokens, options)}. Returns the engine, {name: last output}."""
     step, outputs = 0, {}
-    config = replace(config, async_scheduling=False)  # on a GPU too a step returns its own outputs
+    config = replace(config, async_scheduling=False)
     engine = Engine(model, config, tokenizer=tokenizer, clock=lambda: step, **parts)
     while engine.has_unfinished() or step < max(comes_at for comes_at, *_ in script.values()):
         step += 1
@@ -66,14 +78,6 @@ def serve(script, config, each_step=None, **parts):
         if each_step:
             each_step(engine)
     return engine, outputs
-
-
-def as_alone(script, outputs):
-    """How many requests got the tokens that generate_naive gives them, alone and without a cache."""
-    alike = 0
-    for name, (_, ids, count, _) in script.items():
-        alike += outputs[name].token_ids == generate_naive(model, ids, SamplingParams(max_tokens=count, ignore_eos=True))
-    return f"{alike} of {len(script)}"
 
 # %% [markdown]
 # ## The budget of a step
@@ -100,16 +104,16 @@ for budget in budgets:
     engine, outputs = serve(decoding | long_one, EngineConfig(max_num_batched_tokens=budget, **roomy))
     steps = tokens_of_steps(engine)[8:]  # from the step on in which the long prompt arrived
     longest.append(max(steps))
-    ttft.append(int(outputs["long"].metrics.ttft) + 1)
+    ttft.append(int(outputs["long"].metrics.ttft) + 1)  # the step of the arrival counts too
     gap = max(max(outputs[name].metrics.inter_token_latencies) for name in decoding)
     print(f"budget {budget:>3}: longest step {longest[-1]:>3} tokens; to the first token of long: steps {ttft[-1]:>2}, "
-          f"tokens {sum(steps[: ttft[-1]])}; gaps of a to d: {gap:.0f}")
+          f"tokens {sum(steps[: ttft[-1]])}; a to d: a token every {gap:.0f} step")
 
 # %% [markdown]
-# The four requests get a token in every step with each of these budgets. But a step is no unit of time: it takes longer the more tokens it has.
-# With 512 one step has 304 tokens, and the inter-token latency of all four is that long once. With a smaller budget the prompt is cut, and
-# computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve, [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)).
-# No step has more tokens than the budget.
+# The four requests get a token in every step with each of these budgets. But a step is no unit of time: it takes longer
+# the more tokens it has. With 512 one step has 304 tokens, and all four wait once until this long step is done. With a
+# smaller budget the prompt is cut, and computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve,
+# [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)). No step has more tokens than the budget.
 #
 # The two sides, by budget:
 
@@ -120,21 +124,24 @@ chart("What the token budget limits, and what it costs",
       panel({"long prompt": (names, ttft)}, x="token budget", y="steps", title="Steps to the first token: TTFT"))
 
 # %% [markdown]
-# A smaller budget makes the longest step shorter, and the new request needs more steps to its first token. These steps are shorter too: 66
-# steps with 523 tokens in all against one step with 304. "In time" below says how long steps of different sizes take.
+# A smaller budget makes the longest step shorter, and the new request needs more steps to its first token. These steps
+# are shorter too: 66 steps with 523 tokens in all against one step with 304. "In time" below says how long steps of
+# different sizes take.
 #
-# vLLM's manual says the same of `max_num_batched_tokens`: smaller values such as 2,048 for a better inter-token latency, higher ones for a
-# better TTFT, and above 8,192 for the throughput of a small model on a large GPU (docs/configuration/optimization.md).
+# vLLM's manual says the same of `max_num_batched_tokens`: smaller values such as 2,048 for a better inter-token
+# latency, higher ones for a better TTFT, and above 8,192 for throughput, above all with a small model on a large GPU
+# (docs/configuration/optimization.md).
 #
 # ## Build it
 #
-# A scheduler that keeps the three limits and knows what to do when no block is free. It has no case for prefill and none for decode: each
-# request has tokens, some of them are computed, and a step computes more of them.
+# A scheduler that keeps the three limits and knows what to do when no block is free. It has no case for prefill and
+# none for decode: each request has tokens, some of them are computed, and a step computes more of them.
 #
-# 1. **Running requests** get their tokens, as far as the budget goes. If a request needs a block and none is free, the request that was
-#    admitted last is **preempted**: its blocks become free, and it waits again.
-# 2. **Waiting requests** are admitted while budget, `max_num_seqs` and blocks allow it. The last one gets the rest of the budget: a piece of
-#    its prompt.
+# 1. **Running requests** get their tokens, as far as the budget goes. If a request needs a block and none is free, the
+#    request that was admitted last is **preempted**: its blocks become free, and it waits again.
+# 2. **Waiting requests** are admitted while budget, `max_num_seqs` and blocks allow it. If a prompt does not fit into
+#    the rest of the budget, a piece of it is computed. In a step that preempted a request none is admitted: the
+#    preempted request is first in the queue again, and could take its blocks back at once.
 
 # %%
 class Small(Scheduler):
@@ -181,26 +188,35 @@ engine, outputs = serve(six, EngineConfig(**tight), scheduler=Small)
 m = engine.metrics
 needed = sum(-(-(prompt + count - 1) // 4) for prompt, count in zip(prompts, counts))
 print(f"{needed} blocks for all six to their ends, {tight['num_blocks']} are there")
-print(f"{m.num_steps} steps, {m.num_preemptions} preemptions, {m.num_recomputed_tokens} tokens computed twice")
+print(f"{m.num_steps} steps, {m.num_preemptions} preemptions, {m.num_recomputed_tokens} tokens computed again")
 print(f"the same tokens as alone: {as_alone(six, outputs)}")
 
 # %% [markdown]
-# Keys and values depend only on the tokens up to their position. The tokens of a preempted request are kept: its prompt and its output so
-# far. When it is admitted again, all of them are computed like a prompt, and the next token is the one that would have come without
-# preemption. Preemption costs work and time. It does not change tokens (in float32, as in lesson 10: prefill and decode add in
-# another order).
+# Keys and values depend only on the tokens up to their position. The tokens of a preempted request are kept: its prompt
+# and its output so far. When it is admitted again, all of them are computed like a prompt, and the next token is the
+# one that would have come without preemption. Preemption costs work and time. It does not change tokens. (This holds in
+# float32. Prefill and decode add numbers in different orders, and in half precision the rounding can then change a
+# token: lesson 10.)
 #
 # ## The same in `course_lib`
 #
-# `Scheduler.schedule` has the two parts of `Small`, and one before them: a more important request may preempt a running one. That part comes
-# below, with priorities.
+# `Scheduler.schedule` has the two parts of `Small`, and one before them: a more important request may preempt a running
+# one. That part comes below, with priorities. `self.waiting` is the **policy**: it holds the waiting requests and says
+# which is next. Here it is first come, first served. If a request is preempted because memory is short, `is_short` is
+# set.
 
 # %%
 show(Scheduler.schedule)
 
 # %% [markdown]
-# First the running requests. New against `Small`: with overlapped scheduling (lesson 13) the next step is scheduled before the newest token
-# of a request is known. `pending` counts such tokens. The loop over `allocate_slots` is the same, and `order` is the policy's order.
+# First the running requests. The loop over `allocate_slots` is that of `Small`. `order` has the running requests in the
+# policy's order, here the order of their admission. New:
+#
+# - With overlapped scheduling (lesson 13) a step is scheduled while the one before is still computed: that one is *in
+#   flight*. The newest token of a request is not known then: it is `pending`.
+# - `drafts` belong to speculative decoding (lesson 15). Here there are none.
+# - A request that runs alone must find room. `lost_blocks` is the error for an allocator that has lost blocks.
+# - The last lines tell the runner only of blocks that are new to it.
 
 # %%
 show(Scheduler._continue_running)
@@ -214,14 +230,17 @@ show(Scheduler._admit)
 # %% [markdown]
 # New here:
 #
-# - A **policy** (`self.waiting`) says which request is next.
-# - Cached prefixes (`match_prefix`) and swapped-out tokens are `known`: they cost no budget.
-# - A request with several sequences (`n` > 1) counts as several towards `max_num_seqs`.
-# - `_has_room` admits a request only if there are blocks for **all** its tokens, and a reserve stays free. `Small` admits it if its first piece fits.
+# - Tokens in a cached prefix (`match_prefix`, lesson 05) are `known`, and so are tokens that were copied to CPU memory
+#   ("Two ways to preempt" below). They cost no budget.
+# - A request for several samples of one prompt (lesson 05) counts as several sequences towards `max_num_seqs`.
+# - `_has_room` asks for blocks for **all** tokens that the request has, even if only a piece of them is computed now.
+#   `Small` asks for the first piece only. A reserve stays free too, the watermark of "Admission" below. If no request
+#   runs, `_has_room` always says yes.
 #
 # ## See it
 #
-# The same six requests, a row for each. Above them is the budget of each step, below them the memory. One player moves both.
+# The same six requests, a row for each. Above them are the tokens of each step, with the budget as a line. Below them
+# is the memory. One player moves both.
 #
 # - Which request is preempted first, and what does the memory look like one step before?
 # - e and f arrive in steps 9 and 11. Why are they not admitted for so long, even f with its short prompt?
@@ -234,19 +253,25 @@ view = timeline_view(engine.trace)
 view
 
 # %% [markdown]
-# - **Step 12.** a needs a block for its next token, and none is free. d was admitted last, so d is preempted: 17 computed tokens are lost.
-# - **Step 18.** The same again, and now c was admitted last: 36 tokens. Only a and b run. The request that was admitted first is never
-#   preempted for another, so it finishes, and then another request is the first. So no request is preempted for ever.
-# - **Step 21.** b has finished, and c is admitted again. The 22 tokens of its prompt and its 15 output tokens are computed like one prompt,
-#   in two pieces. Then d, and then e: the queue is in the order of arrival, and c and d arrived before e.
-# - **Step 25.** f is admitted. Its 8 tokens need two blocks, and four were free after step 12. But no request overtakes another. That
-#   leaves blocks unused for some steps, and it means that a stream of small requests cannot keep a large one waiting.
+# - **Step 9.** e arrives. Its 30 tokens need eight blocks, and two are free.
+# - **Step 12.** a needs a block for its next token, and none is free. d was admitted last, so d is preempted: 17
+#   computed tokens are lost.
+# - **Step 18.** The same again, and now c was admitted last: 36 tokens. Only a and b run. The request that was admitted
+#   first is never preempted for another, so it finishes, and then another request is the first. So no request is
+#   preempted for ever.
+# - **Step 21.** b has finished, and c is admitted again. The 22 tokens of its prompt and its 15 output tokens are
+#   computed like one prompt, in two pieces. Then d, and then e: the queue is in the order of arrival, and c and d
+#   arrived before e.
+# - **Step 25.** f is admitted. Its 8 tokens need two blocks, and four were free after step 12. But no request overtakes
+#   another, and c, d and e are before it in the queue. That leaves blocks unused for some steps, and it means that a
+#   stream of small requests cannot keep a large one waiting.
 #
 # ## Two ways to preempt
 #
-# There are two ways to preempt a request. **Recompute**: drop its keys and values, and compute them again later. **Swap**: copy its blocks to
-# the memory of the CPU before another request writes into them, and copy them back later, to any blocks that are free then. The tokens are
-# the same. The costs, on your own allocator if you have passed `04.allocator`:
+# There are two ways to preempt a request. **Recompute**: drop its keys and values, and compute them again later.
+# **Swap**: copy its blocks to CPU memory before another request writes into them, and copy them back later, to any
+# blocks that are free then. The tokens are the same. The costs, on your own allocator if you have passed
+# `04.allocator`:
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
@@ -260,27 +285,30 @@ per_token = kv_bytes_per_token(model.config, torch.float32)
 for how in ("recompute", "swap"):
     engine, outputs = serve(six, EngineConfig(preemption=how, **tight), allocator=parts["04.allocator"])
     m = engine.metrics
-    print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, {m.num_recomputed_tokens} of them twice; "
-          f"{m.num_swapped_tokens} tokens to CPU memory")
-    print(f"{'':>9}  {readable(m.num_swapped_tokens * per_token)} out and as many back; f waits {int(outputs['f'].metrics.queue_time)} steps; the same tokens "
-          f"as alone: {as_alone(six, outputs)}")
+    print(f"{how:>9}: {m.num_preemptions} preemptions, {m.num_scheduled_tokens} tokens computed, "
+          f"{m.num_recomputed_tokens} of them again; {m.num_swapped_tokens} tokens to CPU memory")
+    print(f"{'':>9}  {readable(m.num_swapped_tokens * per_token)} out and as many back; "
+          f"f waits {int(outputs['f'].metrics.queue_time)} steps; the same tokens as alone: {as_alone(six, outputs)}")
 
 # %% [markdown]
-# Swap computes no token twice. (Tokens that are copied back take nothing of the budget, so the schedule differs: f is admitted two steps
-# earlier, and there is one more preemption.) But the bytes have to be copied out and back, and the memory of the CPU must hold them. Recompute needs only the
-# model, and computes many tokens in one step, which a GPU does efficiently. In the vLLM paper swapping in small blocks is much slower, since many
-# small copies do not fill the bus; with blocks of 16 to 64 tokens the two are about equal
-# ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 7.3). Today's vLLM recomputes, because that has "lower overhead" in it
-# (docs/configuration/optimization.md).
+# Swap computes no token again. (Tokens that are copied back take nothing of the budget, so the schedule differs: f is
+# admitted two steps earlier, and there is one more preemption.) But the bytes have to be copied out and back, and CPU
+# memory must hold them. Recompute needs only the model, and computes many tokens in one step, which a GPU does
+# efficiently. In the vLLM paper swap is much slower than recompute with small blocks, since many small copies do not
+# use the full bandwidth between CPU and GPU. With blocks of 16 to 64 tokens the two are about equal ([arXiv
+# 2309.06180](https://arxiv.org/abs/2309.06180), section 7.3). Today's vLLM recomputes, because that has "lower
+# overhead" in it (docs/configuration/optimization.md).
 #
 # ## Admission
 #
-# A preemption costs work. So look at the free blocks before a request is admitted. `_has_room` wants free blocks for all tokens of the waiting request. The
-# running requests will need more blocks as they decode. For them a share of all blocks stays free at each admission, the **watermark**.
+# A preemption costs work. So look at the free blocks before a request is admitted. `_has_room` asks for free blocks for
+# all tokens of the waiting request. The running requests will need more blocks as they decode. For them a share of all
+# blocks stays free at each admission, the **watermark**.
 
 # %%
 predict("11.watermark", "Memory is small and many requests wait. With a watermark of a fifth of the blocks, how do work and the number of steps change?",
-        ["Fewer tokens are computed twice, and all are done in fewer steps", "Fewer tokens are computed twice, but all are done in more steps", "More tokens are computed twice"], answer=1)
+        ["Fewer tokens are computed again, and all are done in fewer steps",
+         "Fewer tokens are computed again, but all are done in more steps", "More tokens are computed again"], answer=1)
 
 # %%
 import random
@@ -296,30 +324,43 @@ for name, its, mark in [("Small", {"scheduler": Small}, 0.0)] + [("course_lib", 
     engine, _ = serve(many, EngineConfig(watermark=mark, **crowded), trace=False, **its)
     m = engine.metrics
     swept.append((m.num_recomputed_tokens, m.num_steps))
-    print(f"{name:>10}, watermark {mark:4.0%}: {m.num_preemptions:>2} preemptions, {m.num_recomputed_tokens:>5,} tokens computed twice, "
-          f"{m.num_steps} steps")
+    print(f"{name:>10}, watermark {mark:4.0%}: {m.num_preemptions:>2} preemptions, "
+          f"{m.num_recomputed_tokens:>5,} tokens computed again, {m.num_steps} steps")
 
 # %% [markdown]
-# `Small` admits a request as soon as its first piece fits, and it preempts most often. The same figures of `course_lib`, by watermark:
+# `Small` admits a request as soon as its first piece fits, and it preempts most often. The same figures of
+# `course_lib`, by watermark:
 
 # %%
 names = [f"{mark:.0%}" for mark in marks]
 chart("40 requests in 100 blocks, by watermark",
-      panel({"computed twice": (names, [twice for twice, _ in swept[1:]])}, x="watermark", y="tokens", title="Tokens computed twice"),
+      panel({"computed again": (names, [again for again, _ in swept[1:]])}, x="watermark", y="tokens",
+            title="Tokens computed again"),
       panel({"steps": (names, [steps for _, steps in swept[1:]])}, x="watermark", y="steps", title="Steps until all are done"))
 
 # %% [markdown]
-# Up to 10 % the tokens that are computed twice fall from 763 to 367, and the steps stay nearly the same: 286 against 285. With 20 % it is 158
-# tokens and 306 steps. With 40 % no request is preempted, and all are done after 373 steps instead of 285: blocks stay free that
-# waiting requests could have used. (Steps are not time here either: a step that computes tokens again is longer.) This memory is tiny, and
-# each request needs a large share of it. The default of `EngineConfig` is 1 %: of some thousand blocks, some dozens.
+# Up to 10 % the tokens that are computed again fall from 763 to 367, and the steps stay nearly the same: 286 against
+# 285. With 20 % it is 158 tokens and 306 steps. With 40 % no request is preempted, and all are done after 373 steps
+# instead of 285: blocks stay free that waiting requests could have used. (Steps are not time here either: a step that
+# computes tokens again is longer.) This memory is tiny, and each request needs a large share of it. The default of
+# `EngineConfig` is 1 %: of some thousand blocks, some dozens.
 #
 # ## Priority
 #
-# First come, first served ignores how important a request is. Here two long unimportant requests, *novel* and *saga*, run, and `max_num_seqs`
-# is 2. A short important request arrives and waits until one of them finishes. This is **priority inversion**: an unimportant request holds
-# up an important one. Lower `priority` values are more important, as in vLLM. Is it enough to put the important request at the head of the
-# queue?
+# First come, first served ignores how important a request is. Here two long unimportant requests, *novel* and *saga*,
+# run, and `max_num_seqs` is 2. Two short requests arrive: *minor* in step 3, which is a little more important, and
+# *urgent* in step 5, which is the most important. First come, first served, both wait until *novel* or *saga* finishes.
+# This is **priority inversion**: an unimportant request holds up an important one. Lower `priority` values are more
+# important, as in vLLM.
+#
+# Three methods of a policy decide:
+#
+# - `key`: the waiting request with the smallest key is next.
+# - `order`: the running requests in the order in which they are served. The last of them is preempted first.
+# - `outranks`: whether a waiting request may preempt a running one. With first come, first served (`FCFS`) it never
+#   may.
+#
+# `Priority` replaces all three. Is it enough to put the important request at the head of the queue?
 
 # %%
 class HeadOfQueue(Priority):
@@ -339,8 +380,9 @@ for policy in (FCFS, HeadOfQueue, Priority):
           f"the same tokens as alone: {as_alone(mixed, outputs)}")
 
 # %% [markdown]
-# It is not enough: *urgent* waits 36 steps under both, because the two running requests go on. `Priority` preempts the least important
-# running request at once. This is the part of `schedule` that was left out above:
+# It is not enough: *urgent* waits 36 steps under both, because the two running requests go on. `Priority` preempts the
+# least important running request at once. This is the part of `schedule` that was left out above. As long as the next
+# waiting request outranks the last running one and has no place or no room, that one is preempted:
 
 # %%
 show(Scheduler._preempt_for_more_important)
@@ -354,16 +396,39 @@ inversion.step = 7
 inversion
 
 # %% [markdown]
-# *saga* is preempted for *minor* in step 3: of the two least important requests it is the last in the order. In step 5 *novel* is preempted for
-# *urgent*. *minor* goes on, since it is more important than *novel*. They are admitted again in the order of the queue: *novel* in step 9,
-# *saga* in step 11.
+# *saga* is preempted for *minor* in step 3: of the two least important requests it is the last in the order. In step 5
+# *novel* is preempted for *urgent*. *minor* goes on, since it is more important than *novel*. They are admitted again
+# in the order of the queue: *novel* in step 9, *saga* in step 11.
 #
-# Now the other side. What happens to an unimportant request if important ones keep arriving? Here one arrives every third step and runs for
-# six steps, so that two run at any time. The unimportant request arrives in step 2. When is it done?
+# Now the other side. What happens to an unimportant request if important ones keep arriving? Here one arrives every
+# third step and runs for six steps. So from step 4 on two of them run at any time, as long as new ones arrive. The
+# unimportant request, *minor*, arrives in step 2.
 
 # %%
 predict("11.starve", "If twice as many important requests arrive, how much later is the unimportant one done under Priority?",
         ["Not later: it arrived before most of them", "A few steps later", "About twice as late: it waits for the last of them"], answer=2)
+
+# %%
+def done(policy, number):
+    """(the step in which minor is done, the step in which the last of `number` important requests is done)."""
+    crowd = {f"v{i}": (1 + 3 * i, opening(i, 8), 6, {"priority": 0}) for i in range(number)}
+    crowd["minor"] = (2, opening(0, 8), 8, {"priority": 2})
+    outputs = serve(crowd, EngineConfig(policy=policy, **two_at_once), trace=False)[1]
+    finished = {name: int(output.metrics.finished) for name, output in outputs.items()}
+    return finished.pop("minor"), max(finished.values())
+
+
+for policy in (FCFS, Priority):
+    for number in (10, 20, 40):
+        minor, last = done(policy, number)
+        print(f"{policy.__name__:>8}, {number} important requests: the last of them is done in step {last:>3}, "
+              f"minor in step {minor:>3}")
+
+# %% [markdown]
+# Under `Priority` *minor* is done three steps after the last important request, for each of the three numbers. On a
+# server on which important requests always take all places it is never done. That is **starvation**.
+#
+# The remedy is a policy that also counts how long a request has waited. Here `arrival` is a step:
 
 # %%
 class Patient(Priority):
@@ -382,41 +447,35 @@ class Patient(Priority):
 
 
 for number in (10, 20, 40):
-    crowd = {f"v{i}": (1 + 3 * i, opening(i, 8), 6, {"priority": 0}) for i in range(number)}
-    crowd["minor"] = (2, opening(0, 8), 8, {"priority": 2})
-    done = []
-    for policy in (FCFS, Priority, Patient):
-        engine, outputs = serve(crowd, EngineConfig(policy=policy, **two_at_once), trace=False)
-        done.append(f"{int(outputs['minor'].metrics.finished):>3} ({policy.__name__})")
-        if policy is Priority:
-            last = max(int(outputs[name].metrics.finished) for name in crowd if name != "minor")
-    print(f"{number} important ones: minor is done in step {', '.join(done)}; their last one in step {last} (Priority)")
+    print(f"{Patient.__name__:>8}, {number} important requests: minor is done in step {done(Patient, number)[0]}")
 
 # %% [markdown]
-# Under `Priority` *minor* is done three steps after the last important request, for each of the three numbers. On a server that always has
-# important requests it is never done. That is **starvation**. `Patient` counts waiting: two levels of priority are worth 24 steps here. A request that
-# arrives more than 24 steps after *minor* is behind it, so 10, 20 or 40 important requests make no difference. Operating systems
-# call this **aging**.
+# *minor* is two levels less important, which is worth 24 steps here. A request that arrives more than 24 steps after
+# *minor* is behind it, so 10, 20 or 40 important requests make no difference. Operating systems call this **aging**.
 #
-# Another order looks at the cache: SGLang can take the waiting request with the longest cached prefix first (`--schedule-policy lpm`), so that
-# the prefix is used before it is evicted. The course does not build it.
+# Another order looks at the cache: SGLang can take the waiting request with the longest cached prefix first
+# (`--schedule-policy lpm`), so that the prefix is used before it is evicted. The course does not build it.
 #
 # ## A fair share for each client
 #
-# First come, first served gives most service to the client that sends most requests. Client A sends nine requests at once. Client B sends
-# one in step 5, one in step 9 and one in step 13, behind all of A's. The **virtual token counter** (VTC,
-# [arXiv 2401.00588](https://arxiv.org/abs/2401.00588)) counts the service that each client was given: a prompt token counts 1, an output
-# token 2. The next request is one of the client with the lowest counter.
+# First come, first served gives most service to the client that sends most requests. Client A sends nine requests at
+# once. Client B sends one in step 5, one in step 9 and one in step 13, behind all of A's. The **virtual token counter**
+# (VTC, [arXiv 2401.00588](https://arxiv.org/abs/2401.00588)) counts the service that each client was given: a prompt
+# token counts 1, an output token 2. The next request is one of the client with the lowest counter. The scheduler calls
+# `charge` with the prompt when a request is first admitted, and with each output token:
 
 # %%
 show(Fair.charge)
+
+# %% [markdown]
+# A client of which no request waited was **away**. When a request of it comes, its counter is lifted first:
 
 # %%
 show(Fair._lift)
 
 # %% [markdown]
-# `_lift` is needed for clients that were away. A client without requests for an hour has a low counter. Without the lift it would be served
-# alone until its counter had caught up. So its counter is lifted to the lowest counter of the clients that wait: a pause earns no credit.
+# A client without requests for an hour has a low counter. Without the lift it would be served alone until its counter
+# had caught up. So its counter is lifted to the lowest counter of the clients that wait: a pause earns no credit.
 
 # %%
 three_at_once = {**roomy, "max_num_seqs": 3, "max_num_batched_tokens": 32}
@@ -431,13 +490,20 @@ for policy in ("fcfs", "fair"):
           f"the same tokens as alone: {as_alone(clients, outputs)}")
 
 # %% [markdown]
-# The view shows the run with `fair`. Below the rows are the number of waiting requests and the service of each client. In steps 15 and 16 three
-# places become free. Six of A's requests have waited since step 1. All three places go to B. Why?
+# With `fair` B's requests wait 10, 6 and 3 steps instead of 38, 34 and 31. A's last request is done in step 51 instead
+# of 43.
+#
+# The view shows the run with `fair`. Below the rows are the number of waiting requests and the service of each client.
+# In steps 15 and 16 three places become free. Six of A's requests have waited since step 1. All three places go to B.
+# Why?
 
 # %%
 shares = timeline_view(engine.trace, memory=False, clients=True)
 shares.step = 16
 shares
+
+# %% [markdown]
+# Compare the counters with the service that each client was given:
 
 # %%
 from itertools import accumulate
@@ -453,7 +519,7 @@ def service(script, outputs, client, steps):
                 given[int(step)] += Fair.output_weight
     return list(accumulate(given))
 
-
+# %%
 after = list(range(1, len(counters) + 1))
 lines = {f"counter of {client}": (after, [each.get(client) for each in counters]) for client in "AB"}
 lines["service of B"] = after, service(clients, outputs, "B", len(counters))[1:]
@@ -464,13 +530,14 @@ chart("The counters of the fair policy after each step", lines, x="step", y="wei
       reference={"b0 arrives": ("x", 5), "places become free": ("x", 15)})
 
 # %% [markdown]
-# The counter decides, and B's counter is not its service. b0 arrives in step 5. B's counter is lifted from 0 to 58, which A's counter is then.
-# It stays there while A's three requests decode and A's counter rises to 118. In step 15 two requests of A have finished, and the lower counter
-# is B's: b0 is admitted, which adds 8 for its prompt, and then b1. Before step 16 A has 120 and B has 78, so the third place goes to b2.
-# Without the lift B would have had 0. The choice would be the same here, but B could be given 118 before A is next.
+# The counter decides, and B's counter is not its service. b0 arrives in step 5. B's counter is lifted from 0 to 58,
+# which A's counter is then. It stays there while A's three requests decode and A's counter rises to 118. In step 15 two
+# requests of A have finished, and the lower counter is B's: b0 is admitted, which adds 8 for its prompt, and then b1.
+# Before step 16 A has 120 and B has 78, so the third place goes to b2. Without the lift B would have had 0. The choice
+# would be the same here, but B could be given 118 before A is next.
 #
-# How far apart can two clients get that both have requests waiting all the time? A asks for long outputs, B for short ones. All requests
-# arrive in step 1, so no counter is lifted, and counter and service are the same. From the vertical
+# How far apart can two clients get that both have requests waiting all the time? A asks for long outputs, B for short
+# ones. All requests arrive in step 1, so no counter is lifted, and counter and service are the same. From the vertical
 # line on, one of them has no request waiting any more.
 
 # %%
@@ -486,16 +553,23 @@ for policy in ("fcfs", "fair"):
                         y_unit="weighted tokens", title=policy, reference={"one queue is empty": ("x", both_wait)}))
     apart = max(abs(x - y) for x, y in zip(a[: both_wait + 1], b[: both_wait + 1]))
     print(f"{policy}: while both have requests waiting, they are never more than {apart} weighted tokens apart")
-longest_prompt = max(len(ids) for _, ids, _, _ in always.values())
-longest_output = max(count for _, _, count, _ in always.values())
-most = three_at_once["max_num_seqs"]
-print(f"the bound: 2 * U = 2 * ({longest_prompt} + 2 * {most} * {longest_output}) = {2 * (longest_prompt + 2 * most * longest_output)}")
 chart("Service of two clients that send all requests at once", *panels, down=True)
 
 # %% [markdown]
-# Under `fair` the two stay close as long as both have requests waiting. The paper proves such a bound. Here U is the longest prompt, plus twice
-# the longest output for each of the `max_num_seqs` running requests. A client whose request is admitted has the lowest counter. It can get
-# ahead by what its running requests are still given, and no further, however long the server runs.
+# Under `fair` the two stay close as long as both have requests waiting. A client whose request is admitted has the
+# lowest counter. It can get ahead by what its running requests are still given, and no further, however long the server
+# runs. That is at most U: the longest prompt, plus twice the longest output for each of the `max_num_seqs` running
+# requests. Two clients are then never more than 2 U apart. The paper proves such a bound.
+
+# %%
+longest_prompt = max(len(ids) for _, ids, _, _ in always.values())
+longest_output = max(count for _, _, count, _ in always.values())
+most = three_at_once["max_num_seqs"]
+bound = 2 * (longest_prompt + 2 * most * longest_output)
+print(f"2 U = 2 * ({longest_prompt} + 2 * {most} * {longest_output}) = {bound}; apart under fair: {apart}")
+
+# %% [markdown]
+# In this run they are never more than 23 apart, far below 252.
 #
 # ## In time
 #
@@ -522,13 +596,15 @@ for tokens in (1, 8, 64, 256, 1024):
     print(f"a step of {tokens:>5,} tokens: {seconds * 1e3:7.2f} ms, {seconds / tokens * 1e6:8.1f} µs a token")
 
 # %% [markdown]
-# A step has a fixed cost, with few tokens or many. A very small budget pays it for few tokens. With many tokens the time grows with the tokens.
-# On an H200, with the shape of Llama 3 8B, beside the least time: reading the weights once, or multiplying with them (lesson 09):
+# A step has a fixed cost, with few tokens or many. A very small budget pays it for few tokens. With many tokens the
+# time grows with the tokens. On an H200, with the shape of Llama 3 8B, beside the least time: reading the weights once,
+# or multiplying with them (lesson 09):
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
 
-PEAK, BANDWIDTH = 680e12, 4.3e12  # one H200, bfloat16: a large matrix product, and reading; measured for lesson 06
+tflops, reading, _ = recorded("attention", 0).column("measured")  # one H200, bfloat16: the roof of lesson 06
+PEAK, BANDWIDTH = tflops * 1e12, reading * 1e9
 weights = MODELS["Llama 3 8B"].num_parameters - 128_256 * 4096  # without the embedding, which is only looked up
 steps = recorded("11", 0)
 print(steps.source)
@@ -538,20 +614,27 @@ for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
 print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. When this was recorded, any other step was launched kernel
-# by kernel. From 16 to 512 tokens it takes 12 to 13 ms, whatever is in it: it is **launch-bound**. So here a piece of a prompt makes a step 8 ms
-# longer, one of 16 tokens as much as one of 512. That is a fact of that engine and not of the GPU. (Now it has graphs for these steps too.) By the bound, pieces cost nothing up to 158 tokens in a step, and
-# a step of 512 tokens takes three times as long as a step of one. From 512 tokens on the steps are near their bound.
+# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. When this was recorded, any
+# other step was launched kernel by kernel. From 16 to 512 tokens such a step takes 12 to 13 ms, however many tokens it
+# has: it is **launch-bound**. That is a fact of that engine and not of the GPU. (Now it has graphs for these steps
+# too.)
 #
-# The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a sequence:
+# By the bound, the first 182 tokens of a step take no longer than one, and a step of 512 tokens takes 9.7 ms, nearly
+# three times as long as a step of one. From 1,024 tokens on the recorded time grows with the tokens too, and it is
+# above the bound: 24.6 ms beside 19.4, and 222.8 beside 155.1. (The bound leaves out attention and norms.)
+#
+# The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a
+# sequence:
 
 # %%
 recorded("11", 1)
 
 # %% [markdown]
-# With a budget of 512 the longest gap is 20.1 ms, and the usual one 4.8 ms. With 8,192 the TTFT of the prompt is shorter, 228 ms instead of 336
-# ms, and all 32 sequences wait 196 ms once for a token. A budget of 256 brings nothing here: the longest gap is that of 512, because its steps
-# were launch-bound, and the prompt needs twice as many of them, so its TTFT is 699 ms.
+# With a budget of 512 the longest gap is 20.1 ms, and the usual one 4.8 ms. (A step of decodes and a piece of a prompt
+# takes longer than the 12.8 ms of a prompt alone, as in the second table of lesson 10.) With 8,192 the TTFT of the
+# prompt is shorter, 228 ms instead of 336 ms, and all 32 sequences wait 196 ms once for a token. A budget of 256 brings
+# nothing here: its steps were launch-bound, so the longest gap is 19.8 ms. The prompt needs twice as many of them, and
+# its TTFT is 699 ms.
 #
 # And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
 
@@ -564,10 +647,11 @@ for tokens, again, out, home, size in zip(*(back.column(name) for name in (
     print(f"{tokens:>6,} {again:>12.1f} ms {out:>6.1f} ms {size / out:.1f} GB/s {home:>5.1f} ms {size / home:.1f} GB/s {2 * size / again:>12.1f} GB/s")
 
 # %% [markdown]
-# In this run swap is faster: both copies of 8,192 tokens take 48 ms, and computing them again takes 219 ms. From 11 GB/s on in both directions swap
-# is faster for all three lengths, and the copies reach 42 to 47 GB/s. They go to **pinned** memory of the CPU, which the GPU reads and writes by
-# itself, on a stream of their own, so other kernels can run meanwhile. Ordinary (**pageable**) memory is slower: its
-# bytes go through a pinned buffer first. To pin memory takes time too, but only once.
+# In this run swap is faster: both copies of 8,192 tokens take 48 ms, and computing them again takes 219 ms. From 11
+# GB/s on in both directions swap is faster for all three lengths, and the copies reach 42 to 47 GB/s. They go to
+# **pinned** CPU memory, which the GPU reads and writes by itself. They run on a CUDA stream of their own, a second
+# queue of work for the GPU, so kernels can run meanwhile. Ordinary (**pageable**) memory is slower: its bytes go
+# through a pinned buffer first. To pin memory takes time too, but only once.
 #
 # ## Break it
 #
@@ -577,8 +661,8 @@ for tokens, again, out, home, size in zip(*(back.column(name) for name in (
 show(Scheduler._wait_again)
 
 # %% [markdown]
-# We leave that line out. When the request is admitted again, the scheduler takes its tokens for computed, gives them blocks, and goes on with
-# the next token.
+# We leave that line out. When the request is admitted again, the scheduler takes its tokens for computed, gives them
+# blocks, and goes on with the next token.
 
 # %%
 predict("11.forget", "What happens to a request that is admitted again like this?",
@@ -603,10 +687,11 @@ for name in dict.fromkeys(record["request"] for record in engine.trace.records i
 print("\nb, which was not preempted:", wrapped(f"{tokenizer.decode(six['b'][1]).strip()} …{outputs['b'].text}"))
 
 # %% [markdown]
-# No error is raised, and every block is accounted for: the ledger knows which request holds a block, and not whether its keys and values were
-# written. d and f go on in another tale. c was admitted again for its last token only, and that token is right by chance. The requests that
-# were not preempted got the right tokens, so a test with enough memory finds nothing. What finds the error is a memory so small that requests are
-# preempted, and a comparison of every token with `generate_naive`. This engine is tested like that.
+# No error is raised, and every block is accounted for: the ledger knows which request holds a block, and not whether
+# its keys and values were written. d and f go on in another tale. c was admitted again for its last token only, and
+# that token is right by chance. The requests that were not preempted got the right tokens, so a test with enough memory
+# finds nothing. What finds the error is a memory so small that requests are preempted, and a comparison of every token
+# with `generate_naive`. This engine is tested like that.
 #
 # ## What you expected
 #
@@ -620,24 +705,25 @@ guesses("11")
 #
 # <details><summary><b>1. Why is the request that was admitted last preempted?</b></summary>
 #
-# It has usually computed least and waited least, so least is lost. And it guarantees progress: the first request always goes on, so it
-# finishes, and then another one is the first. If the first were preempted, two requests could preempt each other again and again.
+# It has usually computed least and waited least, so least is lost. And it guarantees progress: the first request always
+# goes on, so it finishes, and then another one is the first. If the first were preempted, two requests could preempt
+# each other again and again.
 # </details>
 #
 # <details><summary><b>2. The budget is 2,048, and 64 requests decode. How many tokens of a prompt of 10,000 are computed in a step, and how many steps does it take?</b></summary>
 #
-# The decodes come first: 64 tokens. So 1,984 tokens of the prompt are left for a step, and it takes six steps, the last one shorter. All 64
-# get a token in each of them.
+# The decodes come first: 64 tokens. So 1,984 tokens of the prompt are left for a step, and it takes six steps, the last
+# one shorter. All 64 get a token in each of them.
 # </details>
 #
 # <details><summary><b>3. Client B returns after an hour in which only A was served. Why is B not served alone for the next hour?</b></summary>
 #
-# Its counter is lifted to the lowest counter of the clients that wait, so to A's. From then on both are served alike. A share that was not
-# used is gone. B's pause took nothing from B's requests, because it had none.
+# Its counter is lifted to the lowest counter of the clients that wait, so to A's. From then on both are served alike. A
+# share that was not used is gone. B's pause took nothing from B's requests, because it had none.
 # </details>
 #
 # ## Next
 #
 # [exercises/11_scheduling.ipynb](../exercises/11_scheduling.ipynb):
-# fill a step under a budget, cut prompts, serve by priority, give each client its share, preempt, and swap.
-# Lesson 12 measures what these choices do to TTFT, inter-token latency and throughput.
+# fill a step under a budget, cut prompts, serve by priority, give each client its share, preempt, and swap. Lesson 12
+# measures what these choices do to TTFT, inter-token latency and throughput.

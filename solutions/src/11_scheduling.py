@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Exercises 11 · Scheduling
 #
-# Six pieces of a scheduler: the requests that fit into the next step, a prompt in pieces, priority, a fair share for each client, preemption, and
-# swap. The checks replay scripts of arrivals. If a step differs, they show two timelines, yours and the expected one. What you write then
-# runs in the real engine. Each call of `hint("11.token_budget")` shows the next hint.
-# A list, dict or tensor that your function returns is a new one in every call.
+# Six pieces of a scheduler: the requests that fit into the next step, a prompt in pieces, priority, a fair share for
+# each client, preemption, and swap. The checks replay scripts of arrivals. If a step differs, they show two timelines,
+# yours and the expected one. What you write then runs in the real engine. Each call of `hint("11.token_budget")` shows
+# the next hint. A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -40,17 +40,19 @@ def run(engine, arrivals):
 # %% [markdown]
 # ## 11.token_budget · The requests that fit into the next step
 #
-# The more tokens a step computes, the longer it takes, so the scheduler has a **token budget**. Choose one step. `running` are the
-# requests that run, in the order of their admission; `waiting` are those that wait, in the order of arrival. Of each request you need
-# two numbers: `request.num_tokens`, and `request.num_computed_tokens`, the number of them that have keys and values already.
+# The more tokens a step computes, the longer it takes, so the scheduler has a **token budget**. Choose one step.
+# `running` are the requests that run, in the order of their admission; `waiting` are those that wait, in the order of
+# arrival. Of each request you need two numbers: `request.num_tokens`, and `request.num_computed_tokens`, the number of
+# them that have keys and values already.
 #
 # Return a list of pairs `(request, n)`: this request computes its next n tokens in this step.
 #
-# - Running requests come first, in their order, each with all its tokens that are not computed. (For one that decodes this is one token, its
-#   newest. The check also has running requests with more.)
+# - Running requests come first, in their order, each with all its tokens that are not computed. (For one that decodes
+#   this is one token, its newest. The check also has running requests with more.)
 # - Then waiting requests, in their order, each with all its tokens that are not computed. A prompt is never cut.
-# - All n together are at most `token_budget`. The first request that does not fit, running or waiting, ends the step: no request overtakes it.
-# - At most `max_num_seqs` requests run at once. Those in `running` count already.
+# - All n together are at most `token_budget`. The first request that does not fit, running or waiting, ends the step:
+#   no request overtakes it.
+# - At most `max_num_seqs` requests run at once. Those in `running` count already, and they are never more.
 #
 # Change neither the lists nor the requests. An example, with `request(name, num_tokens, num_computed_tokens)`:
 #
@@ -81,9 +83,10 @@ def fill_budget(running, waiting, token_budget, max_num_seqs):
 check("11.token_budget", fill_budget)
 
 # %% [markdown]
-# Your function schedules the real engine: `scheduler_of_choice` makes a scheduler that calls it in each step and allocates blocks for
-# its result. Each row of the view is a request, each column a step; above them is the budget of each step. When does d, which has a
-# prompt of two tokens, get its first token?
+# Your function schedules the real engine: `scheduler_of_choice` makes a scheduler that calls it in each step and
+# allocates blocks for its result. Each row of the view is a request, each column a step; above them are the tokens of
+# each step, with the budget as a line. When does d, which has a prompt of two tokens, get its first token? (The view
+# counts steps from 1, the scripts from 0.)
 
 # %% tags=["raises-exception"]
 busy = [Arrival("a", prompt=6, max_tokens=8), Arrival("b", step=1, prompt=12, max_tokens=4), Arrival("c", step=2, prompt=14, max_tokens=3),
@@ -94,17 +97,18 @@ whole = run(engine, busy)
 timeline_view(engine.trace, memory=False)
 
 # %% [markdown]
-# d is behind c in the queue. c needs a whole step for its prompt, so it waits until no request decodes, and d waits with it. The next
-# exercise admits c at once, a piece at a time. (vLLM counts its `token_budget` down in the same way, in `Scheduler.schedule`.)
+# In step 10 of the view. d is behind c in the queue. c needs a whole step for its prompt, so it waits until no request
+# decodes, and d waits with it. The next exercise admits c at once, a piece at a time. (vLLM counts its `token_budget`
+# down in the same way, in `Scheduler.schedule`.)
 
 # %% [markdown]
 # ## 11.chunked_prefill · A prompt in pieces
 #
-# With whole prompts the budget cannot be smaller than the longest prompt, and a long prompt makes a long step. So cut it. Arguments,
-# result and rules are the same as before, with two changes:
+# With whole prompts the budget cannot be smaller than the longest prompt, and a long prompt makes a long step. So cut
+# it. Arguments, result and rules are the same as before, with two changes:
 #
-# - A request that does not fit, running or waiting, gets the rest of the budget. From then on it is one of the running requests, and in the
-#   next step it goes on where it stopped.
+# - A request that does not fit, running or waiting, gets the rest of the budget. From then on it is one of the running
+#   requests, and in the next step it goes on where it stopped.
 # - When the budget is used up, the step ends. No request is in it with 0 tokens.
 #
 # An example:
@@ -130,8 +134,8 @@ def chunked_prefill(running, waiting, token_budget, max_num_seqs):
 check("11.chunked_prefill", chunked_prefill)
 
 # %% [markdown]
-# Your function in the real engine: the same four requests, with a budget of 6 tokens a step, less than half of the longest prompt. The bars
-# above the rows show that no step has more tokens, and a gets a token in each of its steps.
+# Your function in the real engine: the same four requests, with a budget of 6 tokens a step, less than half of the
+# longest prompt. The bars above the rows show that no step has more tokens, and a gets a token in each of its steps.
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=64, max_num_seqs=4, max_num_batched_tokens=6, prefix_caching=False)
@@ -143,19 +147,19 @@ timeline_view(engine.trace, memory=False)
 # %% [markdown]
 # ## 11.priority · The most important first
 #
-# A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request has a `priority`,
-# an int of any size that may be negative (a lower value is more important, as in vLLM), and an `arrival`, the time at which it arrived: a float, in
-# seconds, as large as a clock makes it.
+# A **policy** says which request goes first. The engine's scheduler calls three methods of it; write them. Each request
+# has a `priority`, an int of any size that may be negative (a lower value is more important, as in vLLM), and an
+# `arrival`, the time at which it arrived: a float, in seconds, as large as a clock makes it.
 #
-# - `key(request)`: waiting requests are sorted by it, and the smallest is admitted first. The most important first, and among equals the
-#   first to arrive.
-# - `order(running)`: a new list of the running requests in the order in which they are served. If memory is short, the last of
-#   them is preempted. The same order as that of the key. The list `running` is not changed.
-# - `outranks(waiting, running)`: whether this waiting request may preempt this running one. Only if it is more important. A request never
-#   preempts one of equal priority, whenever the two arrived.
+# - `key(request)`: a number or a tuple. Waiting requests are sorted by it, and the smallest is admitted first. The most
+#   important first, and among equals the first to arrive.
+# - `order(running)`: a new list of the running requests in the order in which they are served. If memory is short, the
+#   last of them is preempted. The same order as that of the key. The list `running` is not changed.
+# - `outranks(waiting, running)`: whether this waiting request may preempt this running one. Only if it is more
+#   important. A request never preempts one of equal priority, whenever the two arrived.
 #
-# A preempted request waits again; the queue is in `Policy` already. With `max_num_seqs` 1 (P2: a prefill of 2 tokens, D: a decode, X: preempted,
-# W: waiting):
+# A preempted request waits again; the queue is in `Policy` already. With `max_num_seqs` 1 (P2: a prefill of 2 tokens,
+# D: a decode, X: preempted, W: waiting):
 #
 #     step     0   1   2   3   4   5
 #     a       P2   D   X   W  P4   D                  a has priority 1, prompt 2
@@ -187,8 +191,8 @@ class ImportantFirst(Policy):
 check("11.priority", ImportantFirst)
 
 # %% [markdown]
-# Your policy in the real engine: two long unimportant requests run, `max_num_seqs` is 2, and then an important one arrives. Select
-# *vip* in the view. Which request is preempted for it, and when is that one admitted again?
+# Your policy in the real engine: two long unimportant requests run, `max_num_seqs` is 2, and then an important one
+# arrives. Select *vip* in the view. Which request is preempted for it, and when is that one admitted again?
 
 # %% tags=["raises-exception"]
 mixed = [Arrival("a", prompt=12, max_tokens=16, priority=5), Arrival("b", prompt=10, max_tokens=20, priority=5),
@@ -200,31 +204,35 @@ print("the same tokens as with room for all:", served == run(Engine(model, Engin
 timeline_view(engine.trace)
 
 # %% [markdown]
-# vLLM's `policy="priority"` keeps the queue in the same order, and preempts the last of that order when memory is short. It does
-# not preempt a running request because a waiting one is more important. `course_lib` does (`Scheduler._preempt_for_more_important`), since with
-# a small `max_num_seqs` an important request would wait until a running one finishes.
+# b is preempted in step 5 of the view and admitted again in step 10: of two equals it arrived last.
+#
+# vLLM's `policy="priority"` keeps the queue in the same order, and preempts the last of that order when memory is
+# short. It does not preempt a running request because a waiting one is more important. `course_lib` does
+# (`Scheduler._preempt_for_more_important`), since with a small `max_num_seqs` an important request would wait until a
+# running one finishes.
 
 # %% [markdown]
 # ## 11.fair_share · A counter for each client
 #
-# First come, first served treats requests alike, and not clients: a client that sends a hundred requests gets a hundred shares. The
-# **Virtual Token Counter** (arXiv 2401.00588) counts the service that each client was given, and serves the client with the lowest counter.
-# `WaitingList` brings the list; write three methods.
+# First come, first served treats requests alike, and not clients: a client that sends a hundred requests gets a hundred
+# shares. The **Virtual Token Counter** (arXiv 2401.00588) counts the service that each client was given, and serves the
+# client with the lowest counter. `WaitingList` brings the list; write three methods.
 #
-# - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to the
-#   counter of its `request.client`, each output token 2; one call may bring both. The scheduler calls it when a request is first
-#   admitted, and for each output token.
-# - `peek()`: the request that is next, or None if no request waits. It is the first request of the client with the lowest
-#   counter; among equal counters, the request that arrived first. Nothing is taken off the list: the engine looks more often than
-#   it takes.
-# - `push(request, *, returning=False)`: the request waits from now on. Its client may have been **away**: no other request of
-#   it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait; if none waits,
-#   to the counter of the client whose request left the list last. `returning` is true for a request that ran and was
-#   preempted: its client was not away.
+# - `charge(request, *, prompt_tokens=0, output_tokens=0)`: the request was given service. Each prompt token adds 1 to
+#   the counter of its `request.client`, each output token 2; one call may bring both. The scheduler calls it when a
+#   request is first admitted, and for each output token.
+# - `peek()`: the request that is next, or None if no request waits. It is the first request of the client with the
+#   lowest counter; among equal counters, the request that arrived first. Nothing is taken off the list: the engine
+#   looks more often than it takes.
+# - `push(request, *, returning=False)`: the request waits from now on. Its client may have been **away**: no other
+#   request of it waits. Then its counter is lifted, but never lowered, to the lowest counter of the clients that wait;
+#   if none waits, to the counter of the client whose request left the list last. `returning` is true for a request that
+#   ran and was preempted: its client was not away.
 #
-# There are `self.waiting`, the requests that wait, in the order of arrival; `self.last_client`, whose request left last (None
-# at first); and `super().push(request, returning=returning)`, which puts a request into the list. The counter of a new client is 0. An
-# example, with `max_num_seqs` 1 and requests of 2 prompt tokens and 1 output token (P2: a prefill of 2 tokens, W: waiting):
+# There are `self.waiting`, the requests that wait, in the order of arrival; `self.last_client`, whose request left last
+# (None at first); and `super().push(request, returning=returning)`, which puts a request into the list. The counter of
+# a new client is 0. An example, with `max_num_seqs` 1 and requests of 2 prompt tokens and 1 output token (P2: a prefill
+# of 2 tokens, W: waiting):
 #
 #     step     0   1   2   3
 #     a0      P2                  A and B wait with 0, and a0 arrived first. After it A has 2 + 2 * 1 = 4
@@ -269,9 +277,9 @@ class FairShare(WaitingList):
 check("11.fair_share", FairShare)
 
 # %% [markdown]
-# Your policy in the real engine, with `max_num_seqs` 2. *bulk* sends ten requests at once, and *mia* three, one after the other. In
-# which step is each of hers done, first come, first served, and with your counters? The view shows your run, and below the rows
-# the service of each client.
+# Your policy in the real engine, with `max_num_seqs` 2. *bulk* sends ten requests at once, and *mia* three, one after
+# the other. In which step is each of hers done, first come, first served, and with your counters? The view shows your
+# run, and below the rows the service of each client.
 
 # %% tags=["raises-exception"]
 crowd = [Arrival(f"bulk{i}", prompt=8, max_tokens=6, client="bulk") for i in range(10)]
@@ -287,29 +295,32 @@ for policy in ("fcfs", FairShare):
 timeline_view(engine.trace, memory=False, clients=True)
 
 # %% [markdown]
-# `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so the choice does not go through all waiting
-# requests. The last property of your check is the bound of the paper: two clients that both have requests waiting all the
-# time are never served more than 2U apart, whatever their requests are. U is what a client with the lowest counter can still be given: its
-# longest prompt, and for each of `max_num_seqs` requests twice the tokens of the longest output.
+# `course_lib.engine.Fair` is the same with a heap of clients and a queue for each, so the choice does not go through
+# all waiting requests. The last property of your check is a bound like the paper's: two clients that both have requests
+# waiting all the time are never served more than 2U apart, whatever their requests are. U is what a client with the
+# lowest counter can still be given: its longest prompt, and for each of `max_num_seqs` requests twice the tokens of the
+# longest output.
 
 # %% [markdown]
 # ## 11.preempt · The last request is preempted
 #
-# A running request needs slots for its next tokens, and no block is free. A request must be preempted. **Recompute** is the simple
-# way: its blocks are given back, and its tokens stay. When it is admitted again, all its tokens are computed from the beginning, like a
-# prompt. No token is lost, so the client sees only a pause.
+# A running request needs slots for its next tokens, and no block is free. A request must be preempted. **Recompute** is
+# the simple way: its blocks are given back, and its tokens stay. When it is admitted again, all its tokens are computed
+# from the beginning, like a prompt. No token is lost, so the client sees only a pause.
 #
 # Write `make_room(request, n, running, waiting, manager)`: it finds slots for the next `n` tokens of `request`.
 #
-# - `running` is the list of running requests, in the order of their admission, `request` among them. `waiting` is the list of waiting
-#   requests; the first is next.
-# - `manager.allocate_slots(request, n)` gives a list of n slots (n is 1 or more), or None if memory is short, and then nothing has changed.
-#   `manager.free(victim)` gives the blocks of a request back.
-# - As long as memory is short, the **last** of `running` is preempted, and not one more than needed. It leaves `running`, its
-#   blocks are given back, its `num_computed_tokens` is 0, and it becomes the first of `waiting`. Its `token_ids` stay.
+# - `running` is the list of running requests, in the order of their admission, `request` among them. `waiting` is the
+#   list of waiting requests; the first is next.
+# - `manager.allocate_slots(request, n)` gives a list of n slots (n is 1 or more), or None if memory is short, and then
+#   nothing has changed. `manager.free(victim)` gives the blocks of a request back.
+# - As long as memory is short, the **last** of `running` is preempted, and not one more than needed. It leaves
+#   `running`, its blocks are given back, its `num_computed_tokens` is 0, and it becomes the first of `waiting`. Its
+#   `token_ids` stay.
 # - Return the slots. If the last one is `request` itself, it is preempted like the others: return None.
-# - If `request` is the only running one and memory is short, no request can be preempted for it: raise `LedgerError`, before
-#   anything has changed.
+# - If `request` is the only running one from the start and memory is short, no request can be preempted for it: raise
+#   `LedgerError`, before anything has changed. (If other requests run, the checks ask for no more than fits once those
+#   are preempted.)
 #
 # An example, in a memory of 4 blocks of 2 tokens. a and b have 4 tokens each, so it is full, and c waits:
 #
@@ -336,9 +347,9 @@ def make_room(request, n, running, waiting, manager):
 check("11.preempt", make_room)
 
 # %% [markdown]
-# Your function in the real engine: four requests in a memory that is too small for all. `scheduler_with_preemption` makes a scheduler that calls
-# it for every running request. The output of each must be the one that it has alone. Step through the view to a preemption, and
-# see what happens to the blocks.
+# Your function in the real engine: four requests in a memory that is too small for all. `scheduler_with_preemption`
+# makes a scheduler that calls it for every running request. The output of each must be the one that it has alone. Step
+# through the view to a preemption, and see what happens to the blocks.
 
 # %% tags=["raises-exception"]
 tight = [Arrival(name, step=i, prompt=4 + 2 * i, max_tokens=20) for i, name in enumerate("abcd")]
@@ -351,34 +362,35 @@ print(engine.metrics.num_preemptions, "preemptions; computed again:", engine.met
 timeline_view(engine.trace)
 
 # %% [markdown]
-# vLLM does the same in `Scheduler.schedule`: it preempts the last of `self.running`, or with its priority policy the least
-# important. `course_lib` does it in `Scheduler._continue_running` and `_preempt`.
+# vLLM does the same in `Scheduler.schedule`: it preempts the last of `self.running`, or with its priority policy the
+# least important. `course_lib` does it in `Scheduler._continue_running` and `_preempt`.
 
 # %% [markdown]
 # ## 11.swap · To CPU memory and back
 #
-# The other way: the keys and values of a preempted request are copied to CPU memory, and copied back when it is admitted again. No token is
-# computed twice, but bytes are moved. Write the class that does the copies. The scheduler has decided everything; it hands over a
-# `step` with two lists:
+# The other way: the keys and values of a preempted request are copied to CPU memory, and copied back when it is
+# admitted again. No token is computed twice, but bytes are moved. Write the class that does the copies. The scheduler
+# has decided everything; it hands over a `step` with two lists:
 #
-# - `step.swapped_out`: pairs `(request, block_ids)`. The computed tokens of the request, `request.num_computed_tokens` of them,
-#   are in these blocks, in this order. The blocks **belong to other requests already**: the requests that are computed in this step write
-#   into them.
-# - `step.swapped_in`: triples `(request, start, slots)`. The saved tokens from number `start` on go to these slots, one each.
-#   (`start` is above 0 if the request's first blocks were still cached. If all of them were, `slots` is empty.) After that, nothing of the
-#   request is kept.
+# - `step.swapped_out`: pairs `(request, block_ids)`. The computed tokens of the request, `request.num_computed_tokens`
+#   of them, are in these blocks, in this order. The blocks **belong to other requests already**: the requests that are
+#   computed in this step write into them.
+# - `step.swapped_in`: triples `(request, start, slots)`. The saved tokens from number `start` on go to these slots, one
+#   each. (`start` is above 0 if the request's first blocks were still cached. If all of them were, `slots` is empty.)
+#   After that, nothing of the request is kept.
 #
-# `run(step, compute)` carries out the step. It calls `compute()` once, which runs the model (it reads the computed tokens, and
-# writes the new ones), and returns its result. Only `run` is called from outside; `swap_out` and `swap_in` are its parts. `self.saved` has
-# an entry for exactly those requests that are swapped out, by `request_id`; what an entry contains is up to you. What comes back is what
-# was saved, bit for bit. Each list may have several entries, or none, and `step` is not changed.
+# `run(step, compute)` carries out the step. It calls `compute()` once, which runs the model (it reads the computed
+# tokens, and writes the new ones), and returns its result. Only `run` is called from outside; `swap_out` and `swap_in`
+# are its parts. `self.saved` has an entry for exactly those requests that are swapped out, by `request_id`; what an
+# entry contains is up to you. What comes back is what was saved, bit for bit. Each list may have several entries, or
+# none, and `step` is not changed.
 #
-# `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id * block_size +
-# offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a GPU, `.cpu()` and
-# `.to(k.device)` are the two copies; on a CPU they copy nothing.
+# `k` and `v` have the shape [num_layers, num_blocks, block_size, num_kv_heads, head_dim], and slot = block_id *
+# block_size + offset. `k.flatten(1, 2)` is the same memory as [num_layers, num_slots, num_kv_heads, head_dim]. On a
+# GPU, `.cpu()` and `.to(k.device)` are the two copies; on a CPU they copy nothing.
 #
-# An example, with block_size 2: `(a, [3, 0])` of `swapped_out`, with 3 computed tokens, says that they are in slots 6, 7 and 0.
-# Later, `(a, 0, [2, 3, 8])` of `swapped_in` says where they go.
+# An example, with block_size 2: `(a, [3, 0])` of `swapped_out`, with 3 computed tokens, says that they are in slots 6,
+# 7 and 0. Later, `(a, 0, [2, 3, 8])` of `swapped_in` says where they go.
 
 # %% nbgrader={"grade_id": "swap", "solution": true} course={"exercise": "11.swap"}
 class SwapSpace:
@@ -417,8 +429,8 @@ class SwapSpace:
 check("11.swap", SwapSpace)
 
 # %% [markdown]
-# Your class in the real engine, with the same four requests. Recompute costs tokens that are computed again, swap costs bytes that are moved. The
-# cell counts both:
+# Your class in the real engine, with the same four requests. Recompute costs tokens that are computed again, swap costs
+# bytes that are moved. The cell counts both:
 
 # %% tags=["raises-exception"]
 config = EngineConfig(block_size=4, num_blocks=14, max_num_batched_tokens=32, prefix_caching=False, preemption="swap")

@@ -77,7 +77,7 @@ def alike(number, prompt, max_tokens, apart=0):
 
 PREEMPT = Exercise(
     id="11.preempt",
-    title="The last one makes room",
+    title="The last request is preempted",
     name="make_room",
     cases="programs",
     properties=[

@@ -88,7 +88,7 @@ def alike(number, prompt, max_tokens, apart=0):
 
 SWAP = Exercise(
     id="11.swap",
-    title="Away to CPU memory, and back",
+    title="To CPU memory and back",
     name="SwapSpace",
     cases="programs",
     properties=[

@@ -50,7 +50,7 @@ LEFT_ALONE = [
 
 TOKEN_BUDGET = Exercise(
     id="11.token_budget",
-    title="Who fits into the next step",
+    title="The requests that fit into the next step",
     name="fill_budget",
     cases="cases",
     properties=[
