@@ -1,15 +1,19 @@
 # %% [markdown]
 # # 16 · Serving
 #
-# - **You will** put the engine behind an address that every OpenAI client can talk to, stream its tokens, hang up on it, overload it, and look
-#   at its memory meanwhile.
-# - **Why** an engine that nobody can reach serves nobody. And clients hang up, read slowly, and come all at once: the server must
-#   be ready for that.
+# - **You will** put the engine behind an address that every OpenAI client can talk to, stream its tokens, hang up on
+#   it, overload it, and look at its memory meanwhile.
+# - **Why** an engine that nobody can reach serves nobody. And clients hang up, read slowly, and come all at once: the
+#   server must be ready for that.
 # - **Time** 45 minutes, and two hours for the exercises.
 # - **You need** lessons 10 and 12.
-# - **After it** you can say what goes over the wire, why the event loop never waits for the engine, and what must happen when a client hangs up.
+# - **After it** you can say what goes over the wire, why the event loop never waits for the engine, and what must
+#   happen when a client hangs up.
 #
-# The server runs in this notebook's own process, on 127.0.0.1 and a free port. It ends with the last cell, or with the kernel.
+# The server runs in this notebook's own process, on 127.0.0.1 and a free port. It ends with the last cell, or with the
+# kernel. Four objects of the course make it. `EngineThread` calls the engine. `RequestLog` records when each request
+# came, got its tokens and ended, for the pictures. `make_app` is the HTTP interface, and `BackgroundServer` runs it in
+# a thread.
 
 # %% [markdown]
 # {{colab}}
@@ -33,6 +37,7 @@ from course_lib.decoding import generate_naive
 from course_lib.models.chat import ChatTemplates
 from course_lib.practice.play import own_server
 from course_lib.serving import BackgroundServer, EngineThread, RequestLog, make_app
+from course_lib.serving.engine_thread import Stream
 from course_lib.viz import chat_box, request_streams
 
 # %% tags=["nbval-ignore-output"]
@@ -48,8 +53,9 @@ print(server.url)
 # %% [markdown]
 # ## What goes over the wire
 #
-# vLLM, SGLang and this course's server have the HTTP interface of OpenAI: `/v1/completions` continues a text, `/v1/chat/completions` answers messages.
-# So a client that was written for one of them can talk to all. It sends a **POST** with a JSON body, and gets JSON back:
+# vLLM, SGLang and this course's server have the HTTP interface of OpenAI: `/v1/completions` continues a text,
+# `/v1/chat/completions` answers messages. So a client that uses these two addresses can talk to each of them. It sends
+# a **POST** with a JSON body, and gets JSON back:
 
 # %% tags=["nbval-ignore-output"]
 asked = {"model": "tale", "prompt": "Once upon a time, in a quiet harbour,", "max_tokens": 12, "temperature": 0}
@@ -63,8 +69,9 @@ alone = tokenizer.decode(generate_naive(model, ids, SamplingParams(max_tokens=12
 print("the text of generate_naive:", answer.json()["choices"][0]["text"] == alone)
 
 # %% [markdown]
-# The whole answer comes at the end. A reader would rather see each token when it is there. With `"stream": true` the same address answers with
-# **server-sent events**. Here are the raw bytes:
+# The text is the same as that of the model alone, without a server (`generate_naive`, lesson 01). But the whole answer
+# comes at the end. A reader would rather see each token when it is there. With `"stream": true` the same address
+# answers with **server-sent events**. Here are the raw bytes:
 
 # %%
 predict("16.when", "How does the client know that an event of a stream is whole?",
@@ -77,10 +84,11 @@ with client.stream("POST", "/v1/completions", json=asked | {"max_tokens": 3, "st
         print(chunk)
 
 # %% [markdown]
-# Each event is a line `data: ` with JSON in it, and an empty line. `data: [DONE]` says that nothing follows. The format is plain text, so `curl`
-# shows it.
+# Each event is a line `data: ` with JSON in it, and an empty line. Its text is one token, or several that were ready
+# together. `data: [DONE]` says that nothing follows. The format is plain text, so `curl` shows it.
 #
-# A chunk is what the network brought at a time. It may hold several events, or half of one, or half of a character:
+# A chunk is what the network brought at a time. Its end may be in the middle of an event, and even in the middle of a
+# character. Here is one event, cut at two such places:
 
 # %%
 event = 'data: {"text": " café"}\n\n'.encode()
@@ -92,8 +100,8 @@ except UnicodeDecodeError as error:
     print("UnicodeDecodeError:", error.reason)
 
 # %% [markdown]
-# So a reader keeps what is not whole until the rest comes. That is `16.sse` of the exercises; if you have passed it, the streams below are read by
-# your code.
+# So a reader keeps what is not whole until the rest comes. That is `16.sse` of the exercises; if you have passed it,
+# the streams below are read by your code.
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("16.sse", "16.stop_and_stream", "16.cancel", "16.admission")
@@ -117,11 +125,12 @@ print([choice["text"] for choice in stream("/v1/completions", asked)])
 # %% [markdown]
 # ## A front end that never blocks
 #
-# One thread runs the **event loop**: a function that goes from connection to connection and does what can be done at once. It can hold thousands of
-# connections, as long as nothing in it takes long. A step of the engine takes long. What if the event loop called `engine.step()` itself?
+# One thread runs the **event loop**: a function that goes from connection to connection and does what can be done at
+# once. It can hold thousands of connections, as long as nothing in it takes long. A step of the engine takes long. What
+# if the event loop called `engine.step()` itself?
 
 # %%
-predict("16.loop", "Four steps of 50 ms run in the event loop. For how long does another connection, with nothing to compute, wait at most?",
+predict("16.loop", "Four steps of 50 ms run in the event loop, and after each of them it looks at its connections. How long does one of these wait at most?",
         ["It does not wait", "About 50 ms", "About 200 ms"], answer=1)
 
 # %% tags=["nbval-ignore-output"]
@@ -146,9 +155,10 @@ for where in ("in the event loop", "in a thread"):
     print(f"{where:>17}: the other connection waited {max(waits):4.1f} ms at most")
 
 # %% [markdown]
-# While a step runs in the event loop, nothing else happens: nobody is accepted, no token is sent, no hang-up is noticed. So the engine runs in
-# a **thread** of its own. (Torch gives up Python's lock, the GIL, while it computes; between its operations a step still holds it, and then the event loop waits.
-# vLLM's engine runs in a process of its own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
+# While a step runs in the event loop, nothing else happens: nobody is accepted, no token is sent, no hang-up is
+# noticed. So the engine runs in a **thread** of its own. (Torch gives up Python's lock, the GIL, while it computes;
+# between its operations a step still holds it, and then the event loop waits. vLLM's engine runs in a process of its
+# own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
 #
 #     client <-- HTTP --> event loop -- add, abort --> inbox --> engine's thread: all messages, a step, ...
 #                             ^--------- the outputs of a step: one message ---------'
@@ -159,13 +169,24 @@ for where in ("in the event loop", "in a thread"):
 show(EngineThread._take_messages)
 
 # %% [markdown]
-# And a client that reads slowly? The engine must not wait for it, and its tokens must not fill the memory. So a stream keeps its **newest output only**, which
-# holds the whole text so far. A slow client gets several tokens at once.
+# If the engine has nothing to compute (`is_idle`), `get` waits for a message. If it has, an empty inbox ends the loop,
+# and the thread runs a step.
+#
+# A client may read slowly. The engine must not wait for it, and outputs that the client has not read must not fill the
+# memory. An output holds the whole text so far. So a stream keeps the **newest output only**:
+
+# %%
+show(Stream.put)
+
+# %% [markdown]
+# `pop` takes out an output that was not read, and its token ids go before those of the new one. (`index` is the number
+# of the sequence, if `n` are asked for.) A slow client gets several tokens at once.
 #
 # ## See it
 #
-# The server runs four requests at a time, and takes no more than six that are not finished. Six clients come, and then a seventh. Two hang up: client 2, whose answer
-# streams, and client 6, which still waits. The view is live: it shows your server while the cell runs.
+# The server runs four requests at a time, and takes no more than six that are not finished. Six clients come, and then
+# a seventh. Two hang up: client 2, whose answer streams, and client 6, which still waits. The view is live: it shows
+# your server while the cell runs.
 
 # %%
 predict("16.seventh", "Six requests are unfinished, and that is the limit. What does the server do with a seventh one?",
@@ -195,13 +216,16 @@ with view.live():
     time.sleep(0.05)                                             # a hang-up is noticed a moment later
 
 # %% [markdown]
-# - Which requests wait, and what ends their waiting?
+# R1 to R7 are the requests of clients 1 to 7. **429** is the status of HTTP for "too many requests"; the part *Too
+# many* below comes back to it.
+#
+# - Which requests wait for longer than the step that runs when they come, and what ends their waiting?
 # - Find the moments at which blocks go back. Whose are they?
 #
 # ## Hang up, and the blocks are free
 #
-# A request holds its blocks until it ends. If its client is gone and the engine does not know, it computes on for nobody. What does the ledger say, before and
-# after a hang-up?
+# A request holds its blocks until it ends. If its client is gone and the engine does not know, it computes on for
+# nobody. What does the ledger say, before and after a hang-up?
 
 # %%
 predict("16.blocks", "A client hangs up in the middle of its answer. When are its blocks free?",
@@ -235,16 +259,18 @@ print(f"{len(request['tokens'])} tokens of 1,000 were streamed; a token took {1e
       f"and the blocks were free {1e3 * (freed - request['tokens'][-1]):.1f} ms after the last one")
 
 # %% [markdown]
-# The closed connection is an event for the event loop, which puts an `abort` into the inbox. A step that runs at that moment is finished first; then the engine's thread finds
-# the `abort`, before its next step.
+# The blocks were free within a step or two. The closed connection is an event for the event loop, which puts an `abort`
+# into the inbox. A step that runs at that moment is finished first; then the engine's thread finds the `abort`, before
+# its next step.
 #
-# **The engine must be told exactly once.** That is easy to break: the request may still be in the inbox, may wait, may run, or may have finished a moment ago, and a
-# hang-up may be noticed twice. `16.cancel` is about that.
+# **The engine must be told exactly once.** If it is not told, it computes on. If it is told twice, and uses ids again,
+# it may abort another request. The rule is easy to break: the request may still be in the inbox, may wait, may run, or
+# may have finished a moment ago, and a hang-up may be noticed twice. `16.cancel` is about that.
 #
 # ## Break it: a front end that does not tell the engine
 #
-# What stands between the connections and the engine is the **front end**. `own_server` makes a server whose front end is `16.cancel`, yours if you have passed it. Here
-# one of its methods is left out:
+# What stands between the connections and the engine is the **front end**. `own_server` makes a server whose front end
+# is `16.cancel`, yours if you have passed it. Here one of its methods is left out:
 
 # %%
 class Forgetful(parts["16.cancel"]):
@@ -263,10 +289,11 @@ with forgetful:
             next(answer.iter_raw())
     while small.has_unfinished():
         time.sleep(0.01)
-print(f"{small.metrics.num_generated_tokens} tokens were computed for three clients who read one each")
+print(f"{small.metrics.num_generated_tokens} tokens were computed for three clients, which read one chunk each")
 
 # %% [markdown]
-# Every client that reloads its page leaves such a request behind. The server is busy with answers that nobody reads.
+# Each of the three requests got all its 150 tokens. With such a front end every client that reloads its page leaves a
+# request behind, and the server is busy with answers that nobody reads.
 #
 # ## Text on a stream
 #
@@ -281,7 +308,8 @@ decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 print("held back:       ", [decoder.decode(piece) for piece in pieces])
 
 # %% [markdown]
-# **What may be the beginning of a stop string.** A stop string ends the answer and is no part of it. It may be cut over two tokens:
+# **What may be the beginning of a stop string.** A stop string ends the answer and is no part of it. Its first
+# characters may come with one token, and the others with the next:
 
 # %%
 predict("16.stop", 'The stop string is "END". The text so far is "the EN". How much of it may be sent?',
@@ -294,7 +322,10 @@ for piece in (b"the ", b"EN", b"TRY is ", b"at the E", b"ND of"):
 print("stopped:", text.is_stopped)
 
 # %% [markdown]
-# On the server, with a stop string that no token holds by itself:
+# `EN` is held back. `TRY` shows that it was no stop string, so both are sent. The second `E` is held back, `ND`
+# completes the stop string, and nothing more is sent.
+#
+# Now on the server, with a stop string that no token holds by itself:
 
 # %%
 body = {"prompt": "Once upon a time, in a quiet harbour,", "max_tokens": 60, "temperature": 0}
@@ -306,10 +337,13 @@ print("stop string:", repr(stop))
 print("sent:   ", repr("".join(choice["text"] for choice in stopped)), stopped[-1]["finish_reason"])
 
 # %% [markdown]
+# The stop string begins inside the token ` serious`: `serio` was sent, and `us` was held back.
+#
 # ## Chats
 #
-# `/v1/chat/completions` takes messages. A model takes tokens. Between them is a **chat template**: a small program, in the language Jinja, that
-# comes with the model and writes the messages as one text, in the form that the model was trained with. Qwen's models, among others, use this form, ChatML:
+# `/v1/chat/completions` takes messages. A model takes tokens. Between them is a **chat template**: a small program, in
+# the language Jinja, that comes with the model and writes the messages as one text, in the form that the model was
+# trained with. Qwen's models, among others, use this form, ChatML:
 
 # %%
 chatml = ("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -318,11 +352,11 @@ messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "conten
 print(ChatTemplates({"default": chatml}).render(messages, add_generation_prompt=True))
 
 # %% [markdown]
-# The last line asks for an answer: without it the model might write another message of the user. A model that is given another form than it was trained with
-# still answers, and no error says that its answers are worse.
+# The last line asks for an answer: without it the model might write another message of the user. A model that is given
+# another form than it was trained with still answers: no error says that the form is wrong.
 #
-# Our `tale` never learned to chat. It goes on with a tale. So its template writes the messages one after the other, behind the token that begins every
-# tale, `bos_token`. (Leave that token out, and the answers get worse: try it.)
+# Our `tale` never learned to chat. It goes on with a tale. So its template writes the messages one after the other,
+# behind the token that begins every tale, `bos_token`.
 
 # %%
 tokenizer.chat_templates = ChatTemplates({"default": "{{ bos_token }}{{ messages | map(attribute='content') | join(' ') }}"},
@@ -344,16 +378,20 @@ box.say("The next morning")
 box
 
 # %% [markdown]
-# Write into the box: the beginning of a sentence is best. While the answer streams, its blocks fill; then they are free. *Hang up* cancels it.
+# Write into the box: the beginning of a sentence is best. While the answer streams, its blocks fill; then they are
+# free. *Hang up* cancels it.
 #
-# Each message sends the **whole** conversation again: the server remembers nothing. That is why prefix caching (lesson 05) matters so much for chats.
+# Each message sends the **whole** conversation again: the server keeps no conversations. This engine computes all of it
+# again, too (`prefix_caching=False`). With a prefix cache (lesson 05) the blocks of the earlier messages may still be
+# there.
 #
 # ## Too many
 #
-# An engine computes a certain number of tokens a second. If requests come faster, a server without a limit lets them wait:
+# An engine computes a certain number of tokens a second. If requests come faster, a server without a limit lets them
+# wait:
 
 # %%
-predict("16.queue", "Requests come twice as fast as they are served, and all are taken. How long does a new one wait for its first token?",
+predict("16.queue", "Requests come twice as fast as they are served, and all are taken. How long does a new one wait until it begins?",
         ["As long as at any other time", "Twice as long as usual", "Longer and longer, without end"], answer=2)
 
 # %%
@@ -377,8 +415,10 @@ for limit in (None, 16, 4):
     print(f"limit of the queue {limit!s:>4}: {len(waits)} taken, {refused:2} refused; the first half waits {halves[0]:4.1f} s on average, the second {halves[1]:4.1f} s")
 
 # %% [markdown]
-# Without a limit the wait grows as long as they come, until clients give up, and then the server computes for nobody. With a limit it stops growing when the queue is full, and those that
-# are refused know it at once: status **429**, with the header `Retry-After`. The client library `openai` waits that long and asks again by itself, twice unless it is told otherwise.
+# Without a limit the wait grows as long as requests come faster than they are served. With a limit it stops growing
+# when the queue is full, and clients that are refused know it at once: status **429**, with the header `Retry-After`.
+# The client library `openai` waits that long (up to a minute) and asks again by itself, twice unless it is told
+# otherwise.
 
 # %% tags=["nbval-ignore-output"]
 body = {"model": "tale", "prompt": "Once", "max_tokens": 1000, "temperature": 0, "ignore_eos": True, "stream": True}
@@ -391,8 +431,11 @@ with contextlib.ExitStack() as connections:
 settle()
 
 # %% [markdown]
-# Which limit? Requests differ: one asks for ten tokens, another for a thousand. `16.admission` counts the tokens that they may need, keeps their order, and works out
-# `Retry-After`. Here is a server with all four parts of the exercises, where running requests may need 2,040 tokens together:
+# This server always answers `Retry-After: 1`, and its limit counts requests. But requests differ: one asks for ten
+# tokens, another for a thousand. `16.admission` counts the tokens that they may need, keeps their order, and works out
+# `Retry-After`. Here is a server on the parts of the exercises. Its running requests may need 2,040 tokens together
+# (`token_budget`), and one more request may wait (`most_waiting`). It assumes that running requests give back 100
+# tokens of the budget a second (`tokens_per_s`):
 
 # %%
 own_engine = Engine(model, EngineConfig(block_size=8, num_blocks=256, prefix_caching=False), tokenizer=tokenizer, trace=False)
@@ -408,13 +451,14 @@ with own, contextlib.ExitStack() as connections:
     print("afterwards all blocks are free:", own_engine.allocator.num_free == own_engine.allocator.num_blocks)
 
 # %% [markdown]
-# Two run. The third was taken, so its status is 200 at once, and it waits. The fourth is refused: three such requests need more than the budget, and what is missing comes
-# back, at 100 tokens a second, in 10 seconds.
+# Two run. The third was taken, so its status is 200 at once, and it waits. The fourth is refused, because one waits
+# already. `Retry-After` says when the one that waits can start: it lacks 3 · 1,003 − 2,040 = 969 tokens, and at 100
+# tokens a second they come back in 10 seconds, rounded up.
 #
 # ## Metrics
 #
-# **Prometheus** is a database for measurements. It asks a server for `/metrics` every few seconds and keeps what it reads. The names here are vLLM's, so a
-# dashboard that draws them can draw this server too:
+# **Prometheus** is a database for measurements. It asks a server for `/metrics` again and again, at a fixed interval,
+# and keeps what it reads. The names here are vLLM's, so a dashboard that draws them can draw this server too:
 
 # %% tags=["nbval-ignore-output"]
 for line in client.get("/metrics").text.splitlines():
@@ -422,13 +466,17 @@ for line in client.get("/metrics").text.splitlines():
         print(line)
 
 # %% [markdown]
-# *Counters* only grow, such as tokens; a dashboard shows how fast. *Gauges* go up and down, such as waiting requests. *Histograms* count how many latencies were
-# below each of some bounds (the lines `_bucket`, left out above). The counts of many servers can be added, and percentiles estimated from the sums; percentiles themselves
-# cannot be added. Which would you watch? `num_requests_waiting` rises as soon as requests wait; their TTFT is counted only when they have waited.
+# *Counters* only grow, such as tokens; a dashboard shows how fast. *Gauges* go up and down, such as waiting requests.
+# *Histograms* count how many latencies were below each of some bounds (the lines `_bucket`, left out above). The counts
+# of many servers can be added, and percentiles can be estimated from the added counts; percentiles themselves cannot be
+# added. To notice too many requests early, watch `num_requests_waiting`: it rises as soon as requests wait. This server
+# counts the TTFT of a request only when the request has ended.
 #
 # ## The same benchmark, any server
 #
-# `course bench` (lesson 12) takes an address. It sends the requests of a workload to it when they are due, over HTTP, and measures at the client:
+# `course bench` is a benchmark from the shell, with the workloads and latencies of lesson 12. With `--url` it sends
+# each request over HTTP when it is due, and measures at the client. `--rate 8`: 8 requests a second. `--lengths 32:16`:
+# 32 tokens of prompt, 16 of output. `--vocab-size`: prompts are random ids below it:
 
 # %% tags=["nbval-ignore-output"]
 with tempfile.TemporaryDirectory() as folder:
@@ -438,13 +486,17 @@ with tempfile.TemporaryDirectory() as folder:
 print(bench.stdout or bench.stderr)
 
 # %% [markdown]
-# (*Peak concurrent requests* counts all that were there at any time within one second, as vLLM does: it can be more than the six of our limit.) For vLLM, on a machine with
-# a GPU, it is the same command:
+# *Failed requests* were refused with 429, because six were unfinished; on a fast machine there are none. *Peak
+# concurrent requests* counts all that were there at any time within one second, as vLLM does: it can be more than the
+# six of our limit. *Drift* is a change of the latencies from the first third of a run to the last. The same command
+# measures vLLM, on a machine with a GPU:
 #
 #     vllm serve Qwen/Qwen3-0.6B --port 8001
 #     course bench --url http://127.0.0.1:8001/v1 --rate 4
 #
-# And vLLM's own client measures ours: `vllm bench serve --backend openai --base-url http://127.0.0.1:8000 --model NAME --tokenizer FOLDER`.
+# And vLLM's own client measures ours. NAME is what our server calls its model, and FOLDER has the model's tokenizer:
+#
+#     vllm bench serve --backend openai --base-url http://127.0.0.1:8000 --model NAME --tokenizer FOLDER
 #
 # ## From the shell, and from Python
 #
@@ -457,10 +509,11 @@ print(bench.stdout or bench.stderr)
 #     client = openai.OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")
 #     client.completions.create(model="tale", prompt="Once upon a time", max_tokens=40).choices[0].text
 #
-# The server listens at 127.0.0.1 unless you say otherwise, can ask for an API key (`--api-key`), and after Ctrl-C finishes the running answers before it ends.
+# The server listens at 127.0.0.1 unless you say otherwise, can ask for an API key (`--api-key`), and after Ctrl-C
+# finishes the running answers before it ends.
 #
-# In vLLM: `vllm/entrypoints/openai/` has the routes, `vllm/v1/engine/async_llm.py` is the front end in the event loop, `vllm/v1/engine/core.py` runs the engine in a process of its
-# own, and `vllm/v1/metrics/` has the metrics.
+# In vLLM: `vllm/entrypoints/openai/` has the routes, `vllm/v1/engine/async_llm.py` is the front end in the event loop,
+# `vllm/v1/engine/core.py` runs the engine in a process of its own, and `vllm/v1/metrics/` has the metrics.
 #
 # ## What you expected
 #
@@ -474,18 +527,20 @@ guesses("16")
 #
 # <details><summary><b>1. A client hangs up one moment after its last token was computed. What must the front end do?</b></summary>
 #
-# Nothing. The request has ended, and its blocks went back with the step that computed that token. To abort it now would be an error, or would hit another request if the id were
-# used again.
+# Nothing. The request has ended, and its blocks went back with the step that computed that token. There is nothing to
+# abort: our engine's `abort` would return False. An engine that uses ids again might abort another request.
 # </details>
 #
 # <details><summary><b>2. Why does a stream keep its newest output only, and not all of them in a queue?</b></summary>
 #
-# An output holds the whole text so far, so older ones say nothing more. A queue would grow as long as the client does not read, and clients that do not read exist.
+# An output holds the whole text so far, so older ones say nothing more. A queue would grow as long as the client does
+# not read, and clients that do not read exist.
 # </details>
 #
 # <details><summary><b>3. The stop string is a line end and another one. The model writes a line end in every sentence. What does a client see?</b></summary>
 #
-# Each line end comes one token late: it is held back until the next token shows that no second line end follows. The rest of the text is not late.
+# Each line end comes one token late: it is held back until the next token shows that no second line end follows. The
+# rest of the text is not late.
 # </details>
 #
 # ## Next

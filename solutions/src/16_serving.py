@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Exercises 16 · Serving
 #
-# Four pieces of a front end: the events on the wire, the text that may be sent, what to do when a client hangs up, and who is let in. At
-# the end a real server runs on your parts. No GPU is needed. `hint("16.sse")` goes one step further each time you call it.
+# Four pieces of a front end: the events on the wire, the text that may be sent, what to do when a client hangs up, and
+# who is let in. At the end a real server runs on your parts. No GPU is needed. `hint("16.sse")` goes one step further
+# each time you call it.
 
 # %% [markdown]
 # {{colab}}
@@ -21,8 +22,8 @@ machine = setup(quiet=True)
 # %% [markdown]
 # ## 16.sse · Server-sent events
 #
-# A server that streams does not know the end of its answer when it begins. So it keeps the connection open and writes one **event** after
-# the other, as lines of text:
+# A server that streams does not know the end of its answer when it begins. So it keeps the connection open and writes
+# one **event** after the other, as lines of text:
 #
 #     data: {"text": " harbour"}
 #
@@ -30,20 +31,23 @@ machine = setup(quiet=True)
 #
 # `ServerSentEvents()` is one end of one connection. Two of them share nothing.
 #
-# `write(text)` returns one event as bytes, in UTF-8. Each line of `text` becomes a line: `data: `, the text of the line, `\n`. Lines of
-# `text` are separated by `\n` and by nothing else. An empty line ends the event. `text` itself is not changed.
+# `write(text)` takes a str and returns one event: bytes, in UTF-8. Each line of `text` becomes a line: `data: `, the
+# line as it is, `\n`. Lines of `text` are separated by `\n` and by nothing else, so `""` is one empty line and `"a\n"`
+# is two lines. An empty line ends the event.
 #
-# `read(chunk)` takes the next bytes of the connection, and returns a list of str: the texts of the events that end in them. The network cuts
-# the bytes anywhere: within a line, within a character, between `\r` and `\n`. What is not whole yet waits for the next chunk.
+# `read(chunk)` takes the next bytes of the connection, and returns a list of str: the texts of the events that end
+# within this chunk. The network cuts the bytes anywhere: within a line, within a character, between `\r` and `\n`. What
+# is not whole yet waits for the next chunk.
 #
 # - A line ends with `\n` or `\r\n`, and with nothing else. No other `\r` occurs.
-# - A line `data:value` is one line of the text of the event. If `value` begins with a space, this one space is taken off. The value may be
-#   empty. Several such lines of an event are joined by `\n`.
+# - A line `data:value` is one line of the text of the event. If `value` begins with a space, this one space is taken
+#   off. The value may be empty. Several such lines of an event are joined by `\n`.
 # - An empty line ends the event. Without a line of data there is no event, and nothing is returned for it.
-# - A line that begins with `:` is a comment. Other fields, such as `event: ping` and `id: 3`, are not needed here. Both are ignored.
+# - A line that begins with `:` is a comment. Other fields, such as `event: ping` and `id: 3`, are not needed here. Both
+#   are ignored.
 #
-# `is_done` is False until an event with the text `[DONE]` has ended. OpenAI's servers send it last. It is not returned, and nothing
-# that comes after it is.
+# `is_done` is False until an event with the text `[DONE]` has ended. OpenAI's servers send it last. It is not returned,
+# and nothing that comes after it is.
 #
 #     events = ServerSentEvents()
 #     events.write("one\ntwo")               is b"data: one\ndata: two\n\n"
@@ -90,22 +94,24 @@ check("16.sse", ServerSentEvents)
 # %% [markdown]
 # ## 16.stop_and_stream · What may be sent
 #
-# A token is bytes, perhaps a part of a character. And what a client has received cannot be taken back. So a server holds back two
-# things: a character that is not whole, and an end of the text that may be the beginning of a **stop string**.
+# A token is bytes, perhaps a part of a character. And what a client has received cannot be taken back. So a server
+# holds back two things: a character that is not whole, and an end of the text that may be the beginning of a **stop
+# string**.
 #
 # `StopStream(stop)` is the text of one answer. `stop` is a tuple of strings, perhaps empty; no string in it is empty.
 #
-# `push(data)` takes the bytes of the next token, and returns what can be sent now, a str, perhaps "":
+# `push(data)` takes the next token, as bytes, and returns what can be sent now, a str, perhaps "":
 #
-# - If the text contains a stop string now, it ends where the first one begins: the one that begins earliest. What stands before it and was
-#   not sent yet is returned. The stop string and what follows it are never sent. From then on `push` and `finish` return "", whatever comes.
-# - If it does not, an end of the text that is the beginning of any stop string is held back, the longest such end. Everything else is
-#   returned, so nothing waits without a reason.
+# - If the text contains stop strings now, the text ends where the earliest of them begins. What stands before this
+#   place and was not sent yet is returned. The stop string and what follows it are never sent. From then on `push` and
+#   `finish` return "", whatever comes.
+# - If it does not, an end of the text that is the beginning of any stop string is held back, the longest such end.
+#   Everything else is returned, so nothing waits without a reason.
 # - Bytes that can still become a character are held back, too. Bytes that cannot are replaced by U+FFFD, as in
 #   `data.decode(errors="replace")`.
 #
-# `finish()` is called after the last token, once. It returns what was held back: no token follows that could make a stop string of it.
-# A character that is not whole becomes U+FFFD.
+# `finish()` is called after the last token, once. It returns what was held back: no token follows that could make a
+# stop string of it. A character that is not whole becomes U+FFFD.
 #
 # `is_stopped` says whether a stop string was found, also after `finish`. Two streams share nothing.
 #
@@ -155,36 +161,42 @@ check("16.stop_and_stream", StopStream)
 # %% [markdown]
 # ## 16.cancel · A client hangs up
 #
-# A client that closes its connection no longer wants its answer. Until the engine is told, the request holds blocks and takes a place in every
-# step. The front end tells it, exactly once, at whatever stage the request is.
+# A client that closes its connection no longer wants its answer. Until the engine is told, the request holds blocks and
+# takes a place in every step. The front end tells it, exactly once, at whatever stage the request is.
 #
-# Two threads meet here. Connections belong to the **event loop**, which must never wait, so it never touches the engine. The **engine's
-# thread** calls `turn()` again and again. Between them is an inbox. `collections.deque` is made for that: `append` in one thread and
-# `popleft` in another are safe.
+# Two threads meet here. Connections belong to the **event loop**, which must never wait, so it never touches the
+# engine. The **engine's thread** calls `turn()` again and again. Between them is an inbox. `collections.deque` is made
+# for that: `append` in one thread and `popleft` in another are safe.
 #
 # `FrontEnd(engine)`:
 #
-# - `connect(client, request)` and `hang_up(client)` are called by the event loop. They only put something into the inbox.
-# - `turn()` is called by the engine's thread. First it takes everything from the inbox. Then, if `engine.has_unfinished()`, it calls
-#   `engine.step()` once and hands out what that returns. Without anything unfinished it does not call `step`.
+# - `connect(client, request)` and `hang_up(client)` are called by the event loop. They only put something into the
+#   inbox.
+# - `turn()` is called by the engine's thread. First it takes everything from the inbox. Then, if
+#   `engine.has_unfinished()`, it calls `engine.step()` once and hands out what that returns. Without anything
+#   unfinished it does not call `step`.
 # - `num_open()` is how many requests the engine works on for clients: given to it, not finished, not aborted.
 #
 # Nothing that comes into the inbox is lost, also where it comes while `turn` runs. Two front ends share nothing.
 #
-# The engine has `add_request(request)`, which returns an id, `abort(request_id)`, `has_unfinished()` and `step()`, which returns a list of outputs. An
-# output has `request_id` and `finished`. For each output call `client.send(output)`. After the last one, which has `finished` set, call
-# `client.close()`. A client connects once; it can be a key of a dict.
+# The engine has `add_request(request)`, which returns an id, `abort(request_id)`, `has_unfinished()` and `step()`,
+# which returns a list of outputs. An output has `request_id` and `finished`. For each output call
+# `client.send(output)`. After the last one, which has `finished` set, call `client.close()`. A client connects once; it
+# can be a key of a dict.
 #
 # What `turn()` does about clients that are gone:
 #
-# - A request whose client hung up before `turn()` saw it is never given to the engine. The others are given to it in the order in which
-#   they came.
+# - A request whose client hung up before `turn()` saw it is never given to the engine. The others are given to it in
+#   the order in which they came.
 # - A request that waits or runs in the engine is aborted, once, before the step.
 # - For a request that has finished nothing is done. The engine must not be asked to abort it.
-# - A client may hang up twice, or hang up without having connected. The second time nothing is done.
-# - A client that was aborted gets nothing any more: no `send`, no `close`. `step()` may still return a last output of its request.
-# - `send` raises `ConnectionError` if the client is gone and nobody has noticed. Then its request is aborted in the same turn, unless this was
-#   its last output, and all others get their outputs. A `hang_up` of the client that comes afterwards does nothing.
+# - A client may hang up twice. The second hang-up does nothing. The hang-up of a client that never connected does
+#   nothing either.
+# - A client that was aborted gets nothing any more: no `send`, no `close`. `step()` may still return a last output of
+#   its request.
+# - `send` raises `ConnectionError` if the client is gone and nobody has noticed. Then its request is aborted in the
+#   same turn, `close` is not called, and all others get their outputs. If this was the last output, the request has
+#   finished, and nothing is aborted. A `hang_up` of the client that comes afterwards does nothing.
 
 # %% nbgrader={"grade_id": "cancel", "solution": true} course={"exercise": "16.cancel"}
 class FrontEnd:
@@ -253,27 +265,33 @@ check("16.cancel", FrontEnd)
 # %% [markdown]
 # ## 16.admission · Who is let in
 #
-# More requests come than the engine can serve. If all of them are taken, all of them are slow, and the queue grows without end. A server
-# that says *not now*, early and honestly, serves the others well. HTTP has the status **429** for that, with a header `Retry-After`: how many
-# seconds to wait.
+# More requests come than the engine can serve. If all of them are taken, all of them are slow, and the queue grows
+# without end. A server that says *not now*, early and honestly, serves the others well. HTTP has the status **429** for
+# that, with a header `Retry-After`: how many seconds to wait.
 #
-# `Admission(most_waiting, token_budget, tokens_per_s)`: requests that run may need `token_budget` tokens together, and `most_waiting` requests
-# may wait, which may be 0. What a request needs is the tokens of its prompt and the most that it may write.
+# `Admission(most_waiting, token_budget, tokens_per_s)`: requests that run may need at most `token_budget` tokens
+# together, and at most `most_waiting` requests may wait, perhaps 0. What a request needs is the tokens of its prompt
+# and the most that it may write.
 #
-# `arrive(request_id, num_tokens)` returns one of
+# `arrive(request_id, num_tokens)` returns the first of these that is true:
 #
-# - `("run", None)`: it starts now. Nobody waits, and what the running requests need, and it, is not more than `token_budget`.
-# - `("wait", None)`: it waits. It cannot start, and fewer than `most_waiting` requests wait.
-# - `("refuse", seconds)`: it is refused, since as many wait as may. `seconds` is an int: when the next request can start. That is the one that
-#   has waited longest, or, if none waits, this one. Some tokens are missing until it fits: what the running requests need, and it, less
-#   `token_budget`. The running requests give back `tokens_per_s` of them in a second. Round up to whole seconds.
-# - `("refuse", None)`: it is refused for good, since it needs more than `token_budget` by itself. A client that tried again would try for ever.
+# - `("refuse", None)`: it is refused for good, since it needs more than `token_budget` by itself. A client that tried
+#   again would try for ever.
+# - `("run", None)`: it starts now. No request waits, and the running requests and this one together need at most
+#   `token_budget`.
+# - `("wait", None)`: it waits. Fewer than `most_waiting` requests wait.
+# - `("refuse", seconds)`: it is refused, since `most_waiting` requests wait. `seconds` is an int: how long until the
+#   next request can start. The next one is the one that has waited longest or, if none waits, this one. It lacks some
+#   tokens: what the running requests need, plus what it needs, minus `token_budget`. The running requests give back
+#   `tokens_per_s` tokens in a second. Round up to whole seconds.
 #
-# `leave(request_id)`: a request has ended, or its client has hung up, while it ran or while it waited. Returns a list: the ids of the waiting
-# requests that start now, in the order in which they came. None of them overtakes: the first that does not fit ends the list. An id that
-# neither runs nor waits changes nothing: it was refused, or it has left already.
+# `leave(request_id)`: a request has ended, or its client has hung up, while it ran or while it waited. Returns a list:
+# the ids of the waiting requests that start now, in the order in which they came. None of them overtakes: the first
+# that does not fit ends the list. An id that neither runs nor waits changes nothing: it was refused, or it has left
+# already.
 #
-# `num_tokens` is at least 1, `tokens_per_s` is above 0, and each request has an id of its own. Two objects share nothing.
+# `num_tokens` is an int of at least 1, `tokens_per_s` is a number above 0, perhaps a fraction, and each request has an
+# id of its own. Two objects share nothing.
 #
 #     admission = Admission(1, 100, 20)
 #     admission.arrive("a", 70)     is ("run", None)
@@ -327,9 +345,10 @@ check("16.admission", Admission)
 # %% [markdown]
 # ## A server on your parts
 #
-# `load_parts` checks what you have passed again and loads it, or the reference in its place. `own_server` puts the parts into the server of
-# `course_lib`: your `Admission` is asked about each request, your `FrontEnd` stands between the connections and the engine, and your `StopStream` makes
-# the text. A client reads the bytes with your `ServerSentEvents`. If you have passed `04.allocator`, your allocator gives the blocks.
+# `load_parts` checks what you have passed again and loads it, or the reference in its place. `own_server` puts the
+# parts into the server of `course_lib`: your `Admission` is asked about each request, your `FrontEnd` stands between
+# the connections and the engine, and your `StopStream` makes the text. A client reads the bytes with your
+# `ServerSentEvents`. If you have passed `04.allocator`, your allocator gives the blocks.
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator", "16.sse", "16.stop_and_stream", "16.cancel", "16.admission")
@@ -370,8 +389,9 @@ with stream_of(60, stop=["lived"]) as answer:
     print("".join(texts(answer)))
 
 # %% [markdown]
-# Two clients may need 907 tokens each, of a budget of 2,000: a third one waits, and a fourth one is refused. Then all hang up, also the one that
-# waits.
+# Each client may need the tokens of its prompt and 900 more, and the budget is 2,000. Two clients run, a third one
+# waits, and a fourth one is refused. Then all hang up, also the one that waits. The last line says of each of these
+# four requests how it ended, and whether it had begun to run.
 
 # %% tags=["raises-exception"]
 def blocks_in_use():
