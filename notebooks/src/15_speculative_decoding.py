@@ -1,14 +1,15 @@
 # %% [markdown]
 # # 15 · Speculative decoding
 #
-# - **You will** let a small model guess the next tokens and the large one check them all in one run, first greedily, then with sampling,
-#   and count what that brings.
+# - **You will** let a small model guess the next tokens and the large one check them all in one run, first greedily,
+#   then with sampling, and count what that brings.
 # - **Why** a decode step reads all weights for one token. It can check four guesses with the same reading.
 # - **Time** 45 minutes, and an hour for the exercises.
-# - **You need** lessons 01, 02 and 10.
+# - **You need** lessons 01, 02 and 10. The part about speed uses the cost model of lesson 12.
 # - **After it** you can say why the text stays the same, how many drafts pay on a machine, and when none do.
 #
-# Counts and texts are the same on every machine. Times are those of yours.
+# Counts and texts are the same on every machine. Times are those of your machine. Tables of an H200 are recorded and
+# say so.
 
 # %% [markdown]
 # {{colab}}
@@ -48,23 +49,26 @@ def empty_cache(one, most):
 for name, one in (("tale", model), ("tale-draft", draft)):
     print(f"{name:>10}: {one.config.num_parameters / 1e6:.2f} million weights, {one.config.num_layers} layers, "
           f"{one.config.vocab_size:,} tokens in the vocabulary")
+# The first 40 tokens of eight tales that the model was not trained on.
 prompts = [tokenizer.encode(make_tale(HELD_OUT + i, chapters=2).text)[:40] for i in range(8)]
 
 # %% [markdown]
-# `tale-draft` was trained on the same tales, and it has the same vocabulary: a token id means the same word in both. That is all that
-# this lesson needs of it. We call the large one **the model** and the small one **the draft model**.
+# `tale-draft` was trained on the same tales, and it has the same vocabulary: a token id stands for the same piece of
+# text in both. That is all that this lesson needs of it. We call the large one **the model** and the small one **the
+# draft model**.
 #
 # ## Several tokens in one run
 #
-# In a decode step the model runs over one token. What does a run over more of them cost? The cache holds 300 tokens.
+# In a decode step the model runs over one token. What does a run over more of them cost? We measure it with 300 tokens
+# in the cache. `cache.shrink(300)` keeps the first 300 tokens of a cache, so each try begins with the same ones.
 
 # %%
 predict("15.run", "A run of `tale` over 5 new tokens, compared with a run over 1: how many times the time?",
         ["Up to 2.5 times", "About 5 times: each token is a step", "More than 5 times: attention grows too"], answer=0)
 
-# %% tags=["nbval-ignore-output"]
+# %%
 def seconds(act, tries=15):
-    """The best of some tries, in time of this process alone: others at work here make some of them slow."""
+    """The shortest processor time of some tries. It counts this process alone, so others disturb it little."""
     best = float("inf")
     for _ in range(tries):
         start = time.process_time()
@@ -73,6 +77,7 @@ def seconds(act, tries=15):
     return best
 
 
+# %%
 @torch.inference_mode()
 def run_cost(one, n, length=300):
     """Seconds of a run over n tokens after `length` others."""
@@ -87,8 +92,9 @@ def run_cost(one, n, length=300):
     return seconds(run)
 
 
+# %% tags=["nbval-ignore-output"]
 threads = torch.get_num_threads()
-torch.set_num_threads(1)
+torch.set_num_threads(1)                                         # processor time adds up all threads
 sizes = [1, 2, 3, 4, 5, 7, 9, 12, 16]
 costs = {name: [1e3 * run_cost(one, n) for n in sizes] for name, one in (("tale", model), ("tale-draft", draft))}
 torch.set_num_threads(threads)
@@ -100,15 +106,15 @@ print(f"5 tokens take {costs['tale'][4] / costs['tale'][0]:.2f} times as long as
       f"a token of the draft model takes {costs['tale-draft'][0] / costs['tale'][0]:.2f} of one of the model")
 
 # %% [markdown]
-# Five tokens cost far less than five runs, because a run reads each weight once, for all of its tokens (lesson 09).
+# Five tokens cost far less than five runs. A run reads each weight once, for all of its tokens (lesson 09).
 #
-# So if somebody told us the next four tokens, we could check them in one run. Row i of the logits says what the model would write after
-# token i. If that is what we were told, the token is right.
+# So if somebody told us the next four tokens, we could check them in one run. Row i of the logits says what the model
+# would write after token i. If that is what we were told, the token is right.
 #
 # ## Guess and check
 #
-# How often does the draft model say the same as the model? We let the model write, and ask the draft model at every place what it would
-# have written there.
+# How often does the draft model say the same as the model? We let the model write, and ask the draft model at every
+# place what it would have written there.
 
 # %%
 predict("15.agree", "At how many of 100 places do both models have the same likeliest token?",
@@ -142,13 +148,12 @@ for place in range(len(prompts[0]), len(text)):
         print(f"token {place:>3}: …{before!r}  model {here!r}, draft {guess!r}")
 
 # %% [markdown]
-# They differ where the text could go on in several ways, such as a month, a name or what somebody likes. The rest of a sentence, once it is
-# begun, is the same for both.
+# They differ where the text could go on in several ways, such as a month, a name or what somebody likes.
 #
 # ### Build it
 #
-# A step has three parts: the draft model writes `k` tokens, the model runs once over the newest token and these, and what agrees is
-# kept, up to the first that does not.
+# A step has three parts: the draft model writes `k` tokens, the model runs once over the newest token and these, and
+# what agrees is kept, up to the first that does not.
 
 # %%
 @torch.inference_mode()
@@ -174,6 +179,7 @@ def speculate(prompt, max_tokens, k):
         ids += drafted[:count] + [rows[count]]
         record.append((len(drafted), count))
         cache.shrink(len(ids) - 1)                               # what was rejected leaves the caches
+        # The draft model has not run over its own last draft. If that was accepted, its cache is one token shorter.
         draft_cache.shrink(min(draft_cache.num_tokens, len(ids) - 1))
     return ids[len(prompt):], record
 
@@ -184,13 +190,15 @@ print(f"{len(written)} tokens in {len(record)} runs of the model")
 print("accepted in each:", *(accepted for _, accepted in record))
 
 # %% [markdown]
-# `rows[count]` needs no draft: the model itself says what stands in the place of the first wrong draft, or after the last right one. So
-# each step brings at least one token, and **every token is one that the model chose**. The draft model decides how many runs it takes,
-# and never what the text is.
+# `rows[count]` needs no draft: the model itself says what stands in the place of the first wrong draft, or after the
+# last right one. So each step brings at least one token, and **every token is one that the model chose**. The draft
+# model decides how many runs it takes, and not what the text is. (In 16 bits a run over more rows may round in another
+# way, and a token can change: lesson 01.) The last step has no draft, since only one token is missing there.
 #
 # ### See it
 #
-# The same in the engine. Each step of a request is its newest token and four drafts: full boxes were accepted, empty ones were not.
+# The same in the engine. The first step runs over the prompts. In each step after it a request has its newest token and
+# up to four drafts: full boxes were accepted, empty ones were not.
 
 # %%
 def engine_with(speculation, **config):
@@ -208,15 +216,20 @@ alone = [generate_naive(model, prompt, SamplingParams(max_tokens=40, ignore_eos=
 print("the texts of generate_naive:", [output.token_ids for output in outputs] == alone)
 m = engine.metrics
 print(f"{m.num_steps} steps for 40 tokens; {m.acceptance_rate:.0%} of {m.num_draft_tokens} drafts accepted, "
-      f"{m.mean_acceptance_length:.2f} tokens a step and sequence")
+      f"{m.mean_acceptance_length:.2f} tokens for each step of a sequence with drafts")
 
 # %% [markdown]
-# - Which requests need the most steps, and what do their steps have in common?
-# - Follow the blocks of a request. A block that was taken for drafts alone goes back when they are rejected.
+# - **The share of accepted drafts** counts all drafts. After the first wrong draft of a step all others are rejected
+#   too, so one difference between the models can cost four drafts.
+# - **The tokens for each step with drafts** are the accepted ones and one more. The first step and steps without drafts
+#   do not count.
+# - **Steps.** R2 has no rejected draft, and 9 steps are enough. R0 and R3 have the most rejected ones, and need 11.
+# - **Blocks.** In step 7 R0 and R3 hold 8 blocks and need a ninth for their drafts alone. After the step they hold 8
+#   again: the drafts were rejected, and the ninth block went back.
 #
 # ## Break it: a cache that keeps what was rejected
 #
-# `shrink` is one line. Without it, rejected tokens stay in the cache, and the next step comes after them.
+# Without `shrink`, rejected tokens stay in the cache, and the next step comes after them.
 
 # %%
 predict("15.stale", "The cache is not shrunk after a rejected draft. What happens?",
@@ -244,10 +257,14 @@ for shrinks in (True, False):
     print(f"shrinks {shrinks!s:>5}: {tokenizer.decode(ids[len(prompts[0]):])!r}")
 
 # %% [markdown]
+# Nothing fails, and the text goes wrong at the third token. Each later token sees the rejected ones, and its position
+# is too high.
+#
 # ## With sampling: the rule of acceptance
 #
-# At a temperature above 0 there is no single right token. The model has a distribution p, the draft model has q, and the drafted token x was
-# drawn from q. If we kept it always, the text would be the draft model's. The rule of Leviathan et al. (2022) and Chen et al. (2023):
+# At a temperature above 0 there is no single right token. The model has a distribution p, the draft model has q, and
+# the drafted token x was drawn from q. If we kept it always, the text would be the draft model's. The rule of Leviathan
+# et al. (2022) and Chen et al. (2023):
 #
 # 1. Accept x with probability min(1, p(x) / q(x)).
 # 2. If it is not accepted, draw another token from max(0, p − q), divided by its sum.
@@ -255,10 +272,13 @@ for shrinks in (True, False):
 # Why is the result distributed as p? Look at the two ways in which a token x can come out:
 #
 # - It was drafted and accepted: q(x) · min(1, p(x) / q(x)) = **min(p(x), q(x))**.
-# - Another one was rejected, and x was drawn in its place. Something is rejected with probability 1 − Σ min(p, q). The sum of
-#   max(0, p − q) is the same number, since max(0, p − q) = p − min(p, q), and p sums to 1. So the probability of both together is **max(0, p(x) − q(x))**.
+# - Another token was rejected, and x was drawn in its place. A token is rejected with probability 1 − Σ min(p, q). Then
+#   x is drawn with probability max(0, p(x) − q(x)) / Σ max(0, p − q). The sum in this quotient is the same number,
+#   since max(0, p − q) = p − min(p, q), and p sums to 1. So the product of both probabilities is
+#   **max(0, p(x) − q(x))**.
 #
-# Together min(p(x), q(x)) + max(0, p(x) − q(x)) = p(x), whatever q is. A picture of it, at one place of a text:
+# Together min(p(x), q(x)) + max(0, p(x) − q(x)) = p(x), whatever q is. A picture of it, at the first place of the list
+# above:
 
 # %%
 @torch.inference_mode()
@@ -290,8 +310,12 @@ print(f"accepted here with probability {float(torch.minimum(p, q).sum()):.2f}")
 #
 # ### Test it
 #
-# A claim about distributions is tested by counting. 20,000 draws at this place, by the rule and by two wrong ones: one that accepts
-# everything, and one that draws the replacement from p and not from what is left.
+# A claim about distributions is tested by counting. 20,000 draws at this place, by the rule and by two wrong ones: one
+# that accepts everything, and one that draws the replacement from p and not from what is left.
+#
+# We compare the counts with p by **chi-square**: the sum of (count − expected)² / expected over all tokens, where
+# 20,000 · p is expected. Rare tokens are counted together as one. If the draws come from p, chi-square is about as
+# large as its **degrees of freedom**, the number of terms less one.
 
 # %%
 predict("15.wrong", "Rejected drafts are replaced by a draw from p itself. Which tokens come too often?",
@@ -317,6 +341,7 @@ def replaces_from_p(x, chances):
     return x if chances[0] < p[x] / q[x] else draw(p, chances[1])
 
 
+# %%
 p, q = p.double(), q.double()
 for rule in (by_rule, accepts_all, replaces_from_p):
     dice, counts = random.Random(0), torch.zeros(len(p), dtype=torch.float64)
@@ -326,17 +351,20 @@ for rule in (by_rule, accepts_all, replaces_from_p):
     often = expected >= 20                                       # chi-square needs tokens that come often enough
     rest = torch.stack([counts[~often].sum(), expected[~often].sum()])
     chi = float((((counts - expected) ** 2 / expected)[often]).sum() + (rest[0] - rest[1]) ** 2 / rest[1])
-    print(f"{rule.__name__:>16}: chi-square {chi:>9,.0f} with {int(often.sum())} degrees of freedom; first token "
-          f"{counts[top[0]] / 20_000:.3f}, second {counts[top[1]] / 20_000:.3f}")
-print(f"{'p itself':>16}: first token {float(p[top[0]]):.3f}, second {float(p[top[1]]):.3f}")
+    print(f"{rule.__name__:>16}: chi-square {chi:>6,.0f} with {int(often.sum())} degrees of freedom; "
+          f"{names[0]} {counts[top[0]] / 20_000:.3f}, {names[1]} {counts[top[1]] / 20_000:.3f}")
+print(f"{'p itself':>16}: {names[0]} {float(p[top[0]]):.3f}, {names[1]} {float(p[top[1]]):.3f}")
 
 # %% [markdown]
-# Chi-square is about as large as its degrees of freedom if the draws come from p. For both wrong rules it is far away.
+# The rule passes, and both wrong ones are far off. `replaces_from_p` draws *fresh* and *pancakes* too often: as
+# accepted drafts they come as often as p says already, and the draw from p adds more of them.
 #
 # The engine does this for every row of a batch (`check` in `course_lib/engine/drafting.py`).
 #
-# The sampled text is another one than without drafts: other random numbers are used. Its distribution is the same. If the text itself must
-# stay, there is a **strict** way: draw from p with the random number that this token has without drafts, and accept the draft if it is the token drawn.
+# The sampled text is another one than without drafts: other random numbers are used. Its distribution is the same. If
+# the text itself must stay, there is a **strict** way. The random numbers of a token are a function of its seed and its
+# position. The draft model and the model both draw with these numbers, and the draft is accepted if both draw the same
+# token.
 
 # %%
 sampled = SamplingParams(max_tokens=60, temperature=0.8, seed=3, ignore_eos=True)
@@ -347,19 +375,20 @@ for method in ("probabilistic", "strict"):
     print(f"{method:>13}: the texts of generate_naive: {equal!s:>5}; {engine.metrics.acceptance_rate:.0%} accepted")
 
 # %% [markdown]
-# Strict accepts fewer: two draws with the same random numbers agree less often than the rule allows.
+# Strict keeps the text of `generate_naive`, and accepts fewer drafts here.
 #
 # ## What it brings
 #
-# If each draft is accepted with probability a, a step with k drafts brings 1 + a + a² + … + aᵏ tokens on average, because the i-th draft
-# counts only if all before it were accepted. It costs k runs of the draft model and one run of the model over k + 1 tokens.
+# Let a be the probability that a draft is accepted if all before it were: the **acceptance**. Then a step with k drafts
+# brings 1 + a + a² + … + aᵏ tokens on average, because the i-th draft counts only if all before it were accepted. It
+# costs k runs of the draft model and one run of the model over k + 1 tokens.
 
 # %%
 def expected_tokens(a, k):
     return sum(a**i for i in range(k + 1))
 
 
-agreement, measured = same / total, {}                           # of 100 places, counted above
+agreement, measured = same / total, {}                           # share of the places, counted above
 for k in (1, 2, 4, 6, 8):
     records = [speculate(prompt, 100, k)[1] for prompt in prompts[:5]]
     steps = [step for record in records for step in record if step[0] == k]
@@ -367,9 +396,11 @@ for k in (1, 2, 4, 6, 8):
     print(f"k = {k}: {measured[k]:.2f} tokens a step; the formula says {expected_tokens(agreement, k):.2f} with a = {agreement:.2f}")
 
 # %% [markdown]
-# The formula is close. It assumes that each draft is right with the same probability, and that none depends on the others.
+# The formula is close. It assumes that each draft is right with the same probability, and that none depends on the
+# others.
 #
-# From the costs above and these tokens, the speed-up for one sequence on this machine, and the measured one:
+# From the costs above and these tokens, the speed-up for one sequence on this machine, and the measured one.
+# `generate_speculative` is our `speculate` as the library has it.
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
@@ -377,7 +408,7 @@ ms = dict(zip(sizes, costs["tale"]))
 few = SamplingParams(max_tokens=60, ignore_eos=True)
 predicted, found = [], []
 for k in measured:
-    plain = seconds(lambda: [generate_cached(model, prompt, few) for prompt in prompts[:3]], tries=3)  # in turns
+    plain = seconds(lambda: [generate_cached(model, prompt, few) for prompt in prompts[:3]], tries=3)
     predicted.append(measured[k] * ms[1] / (k * costs["tale-draft"][0] + ms[k + 1]))
     act = lambda: [generate_speculative(model, draft, prompt, few, num_speculative_tokens=k) for prompt in prompts[:3]]
     found.append(plain / seconds(act, tries=3))
@@ -386,24 +417,27 @@ chart("Speed-up over generate_cached, one sequence, here",
       {"from the costs": (list(measured), predicted), "measured": (list(measured), found)}, x="drafts a step", y="speed-up", reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# The measured speed-up is lower. The costs leave out the choice of tokens, the loop around it, and that the draft model runs over two tokens
-# after a step in which all drafts were right: the last one is not in its cache yet.
+# The measured speed-up is usually lower. The costs leave out the run over the prompt, the choice of tokens, and the
+# loop around it. They also leave out that the draft model runs over two tokens after a step in which all drafts were
+# right: the last one is not in its cache yet.
 #
-# More drafts are not always better: each costs a run of the draft model, and the i-th counts only with probability aⁱ. Here the draft model
-# has a fifth of the model's weights. Llama 3.2 1B can draft for Llama 3 8B. What the two could bring on an H200, as
-# a roofline (lesson 09). It is a bound, computed and not measured:
+# More drafts are not always better: each costs a run of the draft model, and the i-th counts only with probability aⁱ.
+# Here the draft model has a fifth of the model's weights. Llama 3.2 1B can draft for Llama 3 8B: it has the same
+# vocabulary. We compute what the two could bring on an H200, with the cost model of lesson 12 and the speeds that
+# lesson 06 measured:
 
 # %%
 llama_8b = ModelConfig(vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_layers=32, num_heads=32,
                        num_kv_heads=8, head_dim=128)
 llama_1b = ModelConfig(vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_layers=16, num_heads=32,
                        num_kv_heads=8, head_dim=64)
-H200 = dict(bytes_per_s=4.3e12, flops_per_s=680e12)              # reading, and a large product: measured for lesson 06
+tflops, reading, _ = recorded("attention", 0).column("measured")  # one H200, bfloat16: the table of lesson 06
+H200 = dict(bytes_per_s=reading * 1e9, flops_per_s=tflops * 1e12)
 large, small = roofline(llama_8b, **H200), roofline(llama_1b, **H200)
 
 
 def run_ms(cost, sequences, tokens, context=1000):
-    """A run over `tokens` tokens of each sequence."""
+    """Milliseconds of a run over `tokens` tokens of each sequence. Several of them cost pairs of a query and a key."""
     pairs = sequences * tokens * context if tokens > 1 else 0
     return 1e3 * cost.seconds(sequences * tokens, sequences, sequences * context, pairs)
 
@@ -419,9 +453,11 @@ for a in (0.5, 0.7, 0.8, 0.9):
     print(f"acceptance {a:.1f}: best with {best} drafts, {speedup(1, a, best):.2f} times as fast")
 
 # %% [markdown]
+# The larger the acceptance, the more drafts pay.
+#
 # ## When it loses
 #
-# One sequence leaves the arithmetic of a GPU idle, and drafts use it. A full batch does not.
+# With one sequence most of a GPU's arithmetic is idle, and drafts use it. A full batch leaves less of it idle.
 
 # %%
 predict("15.batch", "Llama 3 8B on an H200, 256 sequences instead of one. What becomes of the speed-up?",
@@ -432,27 +468,45 @@ predict("15.batch", "Llama 3 8B on an H200, 256 sequences instead of one. What b
 batches = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
 settings = ((0.8, 4), (0.8, 2), (0.6, 4), (0.6, 2))
 lines = {f"acceptance {a:.1f}, {k} drafts": (batches, [speedup(b, a, k) for b in batches]) for a, k in settings}
-chart("Speed-up by the roofline, Llama 3 8B with a draft model of 1B, contexts of 1,000 tokens", lines,
+chart("Computed speed-up, Llama 3 8B with a draft model of 1B, contexts of 1,000 tokens", lines,
       x="sequences", y="speed-up", log="x", reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# A roofline is a bound. On an H200 the engine of the course was measured with both shapes and random weights. No draft of random weights would be
-# right, so which are right is drawn; the time of a step does not depend on that. *As drawn* is the run in which 0.8 of the drafts were right. The
-# columns *right* are computed: the tokens of a step by the formula above, over the measured time of a step. *Times plain* divides them by *plain*.
+# All four lines fall. At an acceptance of 0.6 drafts lose long before 256 sequences.
+#
+# So far this is computed. On an H200 the engine of the course was also measured, with both shapes and random weights.
+# No draft of random weights would be right, so it is drawn which ones are. The columns of the table:
+#
+# - *plain*: without drafts.
+# - *0.8 right*: an acceptance of 0.8. The tokens of a step by the formula above, over the measured time of a step.
+# - *times plain, 0.8*: the column before it, divided by *plain*.
+# - *as drawn, 0.8*: the run itself, in which each draft was right with probability 0.8. One sequence has few drafts, so
+#   chance moves this number most there.
 
 # %%
 recorded("15", 0)
+
+# %% [markdown]
+# With an acceptance of 0.8 drafts win up to 64 sequences and lose at 128. With 0.5 they lose at every size. Where does
+# the time go? In the next table the last three columns add up to *with drafts*:
 
 # %%
 recorded("15", 1)
 
 # %% [markdown]
-# Up to about 16 sequences the check takes hardly longer than a plain step, and most of what drafts cost are the runs of the draft model. From
-# there on the time of the check grows with its tokens, five for each sequence.
+# Up to 16 sequences the check takes at most a sixth longer than a plain step, and most of what drafts cost are the runs
+# of the draft model. From there on the time of the check grows with its tokens, five for each sequence.
 #
-# From how many sequences on do drafts lose? The simulator (lesson 12) can say it before anything is served. It needs the cost model of
-# both models, here fitted to the steps above, and how often a draft is right. `ridge` is a number of tokens: as many are multiplied with the
-# weights in the time that reading the weights takes, so they cost nothing more.
+# From how many sequences on do drafts lose? The simulator (lesson 12) computes it from the acceptance and a cost model
+# of each model. These are fitted to the steps above:
+#
+# - *the model*: the first *ridge* tokens of a step are multiplied in the time that reading the weights takes. Only the
+#   tokens beyond them cost *per_token*.
+# - *a draft*: one run of the draft model, with a quarter of *the rest*.
+# - *error*: how far the cost model is from these steps on average.
+
+# %%
+recorded("15", 2)
 
 # %%
 (_, large_step, large_token, large_kv, ridge, _), (_, small_step, small_token, *_) = recorded("15").tables[2][2]
@@ -460,7 +514,8 @@ large_cost = CostModel(per_step=large_step / 1e3, per_token=large_token / 1e6, p
 small_cost = CostModel(per_step=small_step / 1e3, per_token=small_token / 1e6)
 for a in (0.8, 0.7, 0.6, 0.5):
     drafts = SimulatedDrafts(num_speculative_tokens=4, acceptance=a, cost=small_cost)
-    print(f"acceptance {a:.1f}, 4 drafts: slower than plain decoding from {losing_batch(large_cost, drafts, num_tokens=128)} sequences on")
+    loses = losing_batch(large_cost, drafts, num_tokens=128)
+    print(f"acceptance {a:.1f}, 4 drafts: slower than plain decoding from a batch of {loses} on")
 
 # %% [markdown]
 # And the run, which was made with 1, 2, 4, … 128 sequences:
@@ -469,10 +524,13 @@ for a in (0.8, 0.7, 0.6, 0.5):
 recorded("15", 3)
 
 # %% [markdown]
-# With 0.6 both are nearly even from 1 to 16 sequences, so small errors of the cost model move the answer far.
+# In each row the simulator's answer fits the run. Its cost models come from the same steps, so this is no test on
+# another machine. With 0.6 an engine with drafts is nearly as fast as one without from 1 to 16 sequences, so a small
+# error of the cost model moves the answer far.
 #
-# Every sequence brings k + 1 tokens to be multiplied with the weights, and rejected ones are work for nothing. That costs no time while reading
-# the weights is the limit, and it does once arithmetic is. The engine here, with and without drafts:
+# Every sequence brings k + 1 tokens to be multiplied with the weights, and the work for rejected ones is lost. This
+# costs little time while reading the weights is the limit. It costs time when arithmetic is the limit. The engine on
+# your machine, with and without drafts:
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
@@ -488,13 +546,16 @@ chart("Tokens a second of the engine, here", {name: ([1, 2, 4, 8, 16], rate) for
       x="sequences", y="tokens a second", log="x")
 
 # %% [markdown]
-# A server can speculate while few requests run, and stop when the batch is large. In vLLM's first engine this was the setting
-# `speculative_disable_by_batch_size`.
+# Here too drafts gain less when more sequences run.
+#
+# A server can speculate while few requests run, and stop when the batch is large. In vLLM's first engine this was the
+# setting `speculative_disable_by_batch_size`.
 #
 # ## Drafts without a model
 #
-# Some text repeats itself: a summary repeats the article, a corrected file the old one. Then no draft model is needed. Look for the last few
-# tokens earlier in the text, and draft what followed them there: **prompt lookup**, `ngram` in vLLM.
+# Some text repeats itself: a summary repeats the article, a corrected file the old one. Then no draft model is needed.
+# Look for the last few tokens earlier in the text, and draft what followed them there: **prompt lookup**, `ngram` in
+# vLLM.
 
 # %%
 lookup = PromptLookup(longest=3, shortest=2)
@@ -502,10 +563,11 @@ lookup.extend(tokenizer.encode("The otter lived in a quiet harbour. The otter li
 print("drafted:", repr(tokenizer.decode(lookup.propose(5))))
 
 # %% [markdown]
-# The library keeps in a dict where each two or three neighbouring tokens stood last, so a step costs the same however long the text is.
+# The library keeps in a dict where each two or three neighbouring tokens stood last, so a step does not search the
+# text.
 #
-# How many runs does that save? We take two texts that a model might write after a tale: the same tale with another place, as when a file is
-# edited, and another tale.
+# How many runs does that save? We take two texts that a model might write after a tale: the same tale with another
+# place, as when a file is edited, and another tale.
 
 # %%
 predict("15.lookup", "A tale is written again with two words changed. Six drafts a step. How many tokens does a step bring?",
@@ -526,15 +588,19 @@ def runs_needed(prompt, output, k, longest=3, shortest=2):
 
 tale = make_tale(HELD_OUT, chapters=2).text
 edited = tale.replace("apple orchard", "railway yard")
-print(f"changed in {tale.count('apple orchard')} places")
+print("places changed:", tale.count("apple orchard"))
 for name, text_after in (("the tale, edited", edited), ("another tale", make_tale(HELD_OUT + 1, chapters=2).text)):
     before, after = tokenizer.encode(tale), tokenizer.encode(text_after, add_bos=False)
     runs = runs_needed(before, after, k=6)
     print(f"{name:>16}: {len(after)} tokens in {runs} runs, {len(after) / runs:.1f} tokens a run")
 
 # %% [markdown]
-# In the engine it is `EngineConfig(speculation="ngram")`, or `NGram(...)` with its settings. `tale` itself writes new tales and does not edit, so
-# here drafts are few and seldom right. The text stays all the same:
+# For the edited tale nearly six tokens come from one run, for another tale little more than one.
+#
+# In the engine it is `EngineConfig(speculation="ngram")`, or `NGram(...)` with its settings. With sampling, the rule of
+# acceptance needs q: a draft that was looked up is certain, so q is 1 for it, and it is accepted with probability p(x).
+#
+# `tale` itself writes new tales and does not edit, so here drafts are few and seldom right. The text is the same:
 
 # %%
 prompt = tokenizer.encode(tale)[:120]
@@ -550,7 +616,7 @@ print("the same text:", output.token_ids == generate_naive(model, prompt, greedy
 #
 # | part | what drafts need |
 # |---|---|
-# | scheduler | slots and budget for the drafts of each decoding sequence, if both are left; drafts never preempt a request, and every running request gets its own token first |
+# | scheduler | slots and budget for the drafts of each decoding sequence, if both are left. No request is preempted to make room for drafts, and they leave each running request the budget for its own token |
 # | ledger | `shrink`: the blocks of rejected drafts go back. A block is hashed only once its tokens are accepted |
 # | runner | drafts are filled in, one run over all sequences, and the rule for each |
 # | draft model | a KV pool of its own with the same block ids: what is shared, copied or swapped in one is in the other too |
@@ -564,10 +630,16 @@ from course_lib.engine.draft_slots import DraftSlots
 show(DraftSlots.allocate)
 
 # %% [markdown]
-# In vLLM: `vllm/v1/spec_decode/` (`ngram_proposer.py`, `draft_model.py`, `eagle.py`) drafts, `vllm/v1/sample/rejection_sampler.py` is the rule, and
-# `num_lookahead_tokens` in the KV cache manager are the slots. Often the draft does not come from a separate model but from a small
-# head on the model's own last hidden state (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3). Several drafts for one place form a **tree**; it is
-# checked in one run with a mask that lets each branch see only itself. The rule of acceptance is the same in all of them.
+# No drafts for a request that is still in its prompt, nor for one with several sequences (`n` > 1). If there are no
+# slots for the drafts, the list is empty, and the scheduler asks for the slot of the newest token alone. What a draft
+# model will write is not known yet: `draft` returns -1 for each of its tokens, and the runner fills them in.
+#
+# In vLLM: `vllm/v1/spec_decode/` (`ngram_proposer.py`, `draft_model.py`, `eagle.py`) drafts,
+# `vllm/v1/sample/rejection_sampler.py` is the rule, and `num_lookahead_tokens` in the KV cache manager are the slots.
+# Often the draft does not come from a separate model but from a small head on the model's own hidden states (**EAGLE**,
+# **Medusa**; *multi-token prediction* in DeepSeek-V3). Several drafts for one place form a **tree**. It is checked in
+# one run, with a mask that lets each token see the text and its own branch only. Not every rule of acceptance keeps the
+# distribution: Medusa's *typical acceptance* does not.
 #
 # ## What you expected
 #
@@ -581,18 +653,20 @@ guesses("15")
 #
 # <details><summary><b>1. The draft model is replaced by one that is always wrong. What happens to the text, and what to the time?</b></summary>
 #
-# The text stays: each token is the model's. Every step brings one token, and takes the time of k runs of the draft model on top.
+# The text stays: each token is the model's. Every step brings one token. It takes longer by k runs of the draft model,
+# and by the check of k more tokens.
 # </details>
 #
 # <details><summary><b>2. Why does a step with k drafts never bring more than k + 1 tokens, and never fewer than one?</b></summary>
 #
-# The run has k + 1 rows. Each row decides about one token. The first row stands on a token that is in the text, so its choice always counts.
+# The run has k + 1 rows. Each row decides about one token. The first row stands on a token that is in the text, so its
+# choice always counts.
 # </details>
 #
 # <details><summary><b>3. A colleague replaces rejected drafts by the model's likeliest token. The text reads well. What is wrong?</b></summary>
 #
-# The distribution: the likeliest token comes too often, so texts are less varied than the temperature promises. One text does not show it. A test
-# over many draws does.
+# The distribution: the likeliest token comes too often, so texts are less varied than the temperature promises. One
+# text does not show it. A test over many draws does.
 # </details>
 #
 # ## Next
