@@ -1,14 +1,15 @@
 # %% [markdown]
 # # 10 · Continuous batching
 #
-# - **You will** write a serving loop of under 30 lines in which requests join and leave at every step, read the engine that has the same
-#   parts, and replay a run of it, request by request.
-# - **Why** a static batch waits until it is full, and goes on computing rows of requests that have finished. A batch that is chosen anew
-#   for each step does neither. Below, it serves the same 24 requests in half the runs of the model.
+# - **You will** run a serving loop of under 30 lines in which requests join and leave at every step, read the engine
+#   that has the same parts, and replay a run of it, request by request. In the exercises you write such a loop.
+# - **Why** a static batch waits until it is full, and goes on computing rows of requests that have finished. A batch
+#   that is chosen anew for each step does neither. Below, it serves the same 24 requests in about half the runs of the
+#   model.
 # - **Time** 50 minutes, and two hours and a quarter for the exercises.
 # - **You need** lessons 04 and 09.
-# - **After it** you can read the step of a server such as vLLM: which requests are in it, what its flat row of tokens contains, and why no
-#   request's tokens depend on the other requests.
+# - **After it** you can read the step of a server such as vLLM: which requests are in it, what its flat batch contains,
+#   and why in float32 the tokens of a request do not depend on the other requests.
 
 # %% [markdown]
 # {{colab}}
@@ -43,27 +44,28 @@ model, tokenizer = load_model("tale", dtype=torch.float32)  # lesson 01 shows ho
 # finished leave. This is **iteration-level scheduling** ([Orca, OSDI '22](https://www.usenix.org/conference/osdi22/presentation/yu)), today
 # called **continuous batching**. One run of the model for all requests that are in the batch then is a **step**.
 #
-# A running request that decodes gets one token in each step. So the time of a step is its **inter-token latency** (time per output token,
-# lesson 09). Its **time to first token** (TTFT) is the time that it waits, plus the steps of its prefill.
+# A running request that decodes gets one token in each step. So the time of a step is its **inter-token latency** (ITL,
+# lesson 02). A request's **time to first token** (TTFT) is the time that it waits, plus the steps of its prefill.
 #
 # ## One row of tokens
 #
-# The requests of a step differ. Some have just joined, and all tokens of their prompts are to be computed: **prefill**. The others have
-# one new token each: **decode**. A rectangle of requests × tokens would be mostly padding. The model of this course takes one flat row
-# instead, and attention finds the keys and values of each request in its block table:
+# The requests of a step differ. Some have just joined, and all tokens of their prompts are to be computed: **prefill**.
+# The others have one new token each: **decode**. For the three requests below, a rectangle of requests × tokens would
+# have 3 · 5 places for 7 tokens. The model of this course takes a **flat batch** instead (lesson 04): all tokens of the
+# step in one row. Attention finds the keys and values of each request in its block table:
 #
 #     token_ids      | the 5 tokens of a's prompt | b  | c |     a has just joined; b and c have one new token each
 #     positions      | 0    1    2    3    4      | 9  | 6 |     each in its own sequence
 #     cu_seqlens_q   0                            5    6   7     where each request begins in the row, and the end
 #     seq_lens         5                            10   7       tokens of each sequence that are in the cache after the step
-#     logits_for                           4        5    6       the last row of each request: it gives the next token
+#     logits_for                           4        5    6       the last token of each request: its logits give the next one
 #
 # All parts of the model except attention work on each token by itself: norms, matrix products, activations. So the tokens of different
 # requests can stand side by side in the row, and no token of it is padding.
 
 # %%
 predict("10.company", "Three requests share a step, in float32. Can the tokens of one depend on which other requests are in the row?",
-        ["Yes: attention mixes the rows", "No: each token attends through the block table of its own request",
+        ["Yes: attention mixes the requests", "No: each token attends through the block table of its own request",
          "Only if one of them has a long prompt"], answer=1)
 
 # %%
@@ -76,7 +78,7 @@ tables = [BlockTable(cache.allocator, name=name) for name in "abc"]
 
 
 def compute(which, new):
-    """One row of tokens through the model: their positions, and the logits of each request's last row. which: numbers of tables."""
+    """A flat batch through the model: its positions, and the logits of each request's last token. which: numbers of tables."""
     counts = [len(ids) for ids in new]
     for i, n in zip(which, counts):
         tables[i].append_slots(n)
@@ -93,19 +95,21 @@ for name, ids, row in zip("abc", (a, b, c), together):
     print(f"{name}: {tokenizer.decode([int(row.argmax())])!r} in the shared step, {tokenizer.decode([alone])!r} alone")
 
 # %% [markdown]
-# In float32 the shared step gives the same tokens as each request alone. In half precision the number of rows can change the order of the
-# sums, and a rounding can then change a token. Lesson 01, "What the same tokens means", shows two logits that become one number in
-# bfloat16.
+# The row has the 16 tokens of a's prompt and one token each of b and c. In float32 the shared step gives the same
+# tokens as each request alone. The number of tokens in the row can change the order of a kernel's sums, and with it the
+# last digits of a logit. In float32 this changed no token in lesson 01 (section "What 'the same tokens' means"). In
+# half precision the rounding is larger and can change one.
 #
 # ## Build it
 #
-# Now the loop. A `Request` has its `token_ids`, prompt first, and the number of them that are computed. It has no flag for prefill or decode.
-# It has tokens that are not computed yet, many or one, and each step computes them. When all are computed, the model's last row gives the
-# next token. That token is appended, and it is the one token to compute in the next step.
+# Now the loop. A `Request` has its `token_ids`, prompt first, and the number of them that are computed. It has no flag
+# for prefill or decode. It has tokens that are not computed yet, many or one, and each step computes them. When all are
+# computed, the logits of the last one give the next token. That token is appended, and it is the one token to compute
+# in the next step.
 
 # %%
 def serve(coming, cache, max_num_seqs):
-    """Serves requests as they arrive: [(step, Request)], in order. Returns the tokens of each step: [{name: tokens}]."""
+    """Serves requests as they arrive: [(step, Request)], in order. Returns how many tokens each step computed: [{request_id: n}]."""
     coming, waiting, running, tables, steps = deque(coming), deque(), [], {}, []
     while coming or waiting or running:
         while coming and coming[0][0] <= len(steps):
@@ -117,7 +121,7 @@ def serve(coming, cache, max_num_seqs):
         counts = [len(ids) for ids in new]
         steps.append({request.request_id: n for request, n in zip(running, counts)})
         if not running:
-            continue
+            continue                                                     # none has arrived yet: nothing to compute
         for request, n in zip(running, counts):
             tables[request].append_slots(n)
         positions = cache.begin_step([tables[request] for request in running], counts)
@@ -159,8 +163,9 @@ rows(coming, serve(coming, cache, max_num_seqs=3))
 print("free blocks:", cache.allocator.num_free, "of", cache.allocator.num_blocks)
 
 # %% [markdown]
-# R3 arrives at step 2, when three requests run, and waits. In step 2 R1 gets its last token and leaves. In step 3 R3 takes its place and
-# computes its prompt of 10 tokens, while R0 and R2 decode. R3 waited one step. It did not wait until R0 and R2 had finished.
+# R3 arrives at step 2, when three requests run, and waits. In step 2 R1 gets its last token and leaves. In step 3 R3
+# takes its place and computes its prompt of 10 tokens, while R0 and R2 decode. R3 waited one step. It did not wait
+# until R0 and R2 had finished. After the last step all 64 blocks are free again.
 #
 # ## The same tokens
 #
@@ -173,21 +178,24 @@ for step, request in coming:
     print(f"{request.request_id}: {tokenizer.decode(request.output_ids)!r:<36} the same tokens alone: {request.output_ids == alone}")
 
 # %% [markdown]
-# All six have the same tokens, in float32. This is the test for every change of the engine in this course: a scheduler may choose any order
-# and any batch, and the tokens of each request must stay the same.
+# All six have the same tokens, in float32. This course tests its engine in the same way: a scheduler may choose any
+# order and any batch, and the tokens of each request must stay the same.
 #
 # ## The same in course_lib
 #
-# The engine is this loop in three files. `scheduler.py` chooses what is computed and works with integers only. `runner.py` is one run of
-# the model and works with tensors. `engine.py` joins the two and makes the outputs. `Engine._step` calls all three parts:
+# The engine is this loop in three files. `scheduler.py` chooses what is computed and works with integers only.
+# `runner.py` is one run of the model and works with tensors. `engine.py` joins the two and makes the outputs.
+# `Engine._step` calls the other two:
 
 # %%
 show(Engine._step)
 
 # %% [markdown]
-# The parts of `serve` are here. `schedule` chooses the requests and their token counts. `runner.run` computes the flat row and chooses the
-# next tokens. `update` appends them, and `_advance` makes the outputs and frees the blocks of finished requests. The queue `_in_flight` lets
-# the CPU schedule the next step while the GPU computes this one (overlapped scheduling, lesson 13). The other lines check, count and record.
+# The parts of `serve` are here. `schedule` chooses the requests and their token counts. `runner.run` computes the flat
+# batch and chooses the next tokens. `update` appends them, and `_advance` makes the outputs and frees the blocks of
+# finished requests. The queue `_in_flight` lets the CPU schedule the next step while the GPU computes this one
+# (overlapped scheduling, lesson 13). `_undo` makes the requests of a step wait again if the step breaks off. The other
+# lines check, count and record.
 #
 # Where `serve` computes all remaining tokens of a request, the scheduler chooses how many, from `num_computed_tokens` on. So a long prompt
 # can be computed in pieces, and only its last piece gives a token. Lesson 11 shows `Scheduler.schedule` and its parts.
@@ -200,15 +208,16 @@ show(Engine._step)
 # | `match_prefix` | the beginning of a prompt may be in the cache already (lesson 05) |
 # | `allocate_slots` may return None | the blocks can be used up before `max_num_seqs` requests run; then a request is preempted (lesson 11) |
 # | a policy in place of a deque | first come, first served is one order of several (lesson 11) |
-# | stop tokens, stop strings, `n`, seeds | what a client may ask for; each token is drawn by (seed, position), so the draw does not depend on other requests |
+# | the model's end tokens, stop strings, `n` outputs for one prompt, seeds | what a client may ask for; each token is drawn by (seed, position), so the draw does not depend on other requests |
 # | `abort` | a client may disconnect at any time |
 #
-# The waiting queue has no limit here. A public server refuses requests when too many wait.
+# The engine's waiting queue has no limit. A public server refuses requests when too many wait.
 #
 # ## Your parts in the engine
 #
-# The engine takes parts from outside, such as an allocator. What you have passed in the exercises is in your workbook: `load_parts` checks it
-# again and loads it. For an exercise that is not passed, or passes no longer, it loads the reference. The line says which parts are whose:
+# The engine takes parts from outside, such as an allocator. The course keeps your code of each exercise that you have
+# passed: `load_parts` checks it again and loads it. For an exercise that is not passed, or passes no longer, it loads
+# the reference. The line says which parts are whose:
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
@@ -217,8 +226,9 @@ parts
 # %% [markdown]
 # ## Add, stream, abort
 #
-# `add_request` and `abort` may be called between any two steps. `step` returns the new output of each request. Here the client of R1
-# disconnects after three tokens. The blocks come from the allocator of the line above. (It has no prefix cache, which is lesson 05's.)
+# `add_request` and `abort` may be called between any two steps. `step` returns an output for each request that got a
+# token, with its text so far. Here the client of R1 disconnects after three tokens. The blocks come from the allocator
+# of the line above. It has no prefix cache, so `prefix_caching` is off.
 
 # %%
 config = EngineConfig(block_size=4, num_blocks=64, prefix_caching=False)
@@ -234,10 +244,14 @@ while engine.has_unfinished():
         print(f"{output.request_id}: {output.text!r} {output.finish_reason or ''}".rstrip())
 
 # %% [markdown]
+# The abort frees the 4 blocks of R1 at once. The next step returns R1 for the last time, with the reason `abort`, and
+# R0 goes on.
+#
 # ## See it
 #
-# Twelve requests on an engine with `max_num_seqs` 5. The bars on top are the scheduled tokens of each step. A row is a request, a column is
-# a step. Below is the memory, moved by the same player. Touch a request to see its blocks.
+# Twelve requests on an engine with `max_num_seqs` 5. The bars on top are the scheduled tokens of each step. A line is a
+# request, a column is a step. The steps are counted from 1 here. Below is the memory after the chosen step. Touch a
+# request to see its blocks.
 #
 # - R6 arrives at step 10 and waits. What does it wait for, and which request makes room?
 # - One request ends before its output is complete. Which one, and what happens to its blocks?
@@ -274,9 +288,9 @@ view
 #
 # ## Measure: three servers, the same requests
 #
-# 24 requests arrive one after the other, with prompts of 4 to 64 tokens and outputs of 4 to 48. Three servers run at most 8 of them at
-# once: a static one that waits for a full batch, a dynamic one with a timeout of 4 runs (lesson 09), and the engine. First in counts, which
-# are the same on every machine. A run of the model is one unit here.
+# 24 requests arrive at random times, with prompts and outputs of mixed lengths. Three servers run at most 8 of them at
+# once: a static one that waits for a full batch, a dynamic one with a timeout of 4 runs (lesson 09), and the engine.
+# First in counts, which are the same on every machine: time is counted in runs of the model.
 
 # %%
 draw, tale, crowd, now = random.Random(10), tokenizer.encode(make_tale(5, chapters=3).text), [], 0
@@ -285,26 +299,27 @@ for i in range(24):
     crowd.append((now, tale[start:start + length], int(4 * 12 ** draw.random())))
     now += draw.choice([0, 0, 1, 2, 4])
 shapes = [(at, len(prompt), n) for at, prompt, n in crowd]
-lengths = [n for _, _, n in shapes]
-print(f"{len(crowd)} requests, the last one arrives after {crowd[-1][0]} runs; outputs of {min(lengths)} to {max(lengths)} tokens, "
-      f"{sum(lengths)} in all")
+_, read, written = zip(*shapes)
+print(f"{len(crowd)} requests, the last one arrives after {crowd[-1][0]} runs; prompts of {min(read)} to {max(read)} tokens; "
+      f"outputs of {min(written)} to {max(written)} tokens, {sum(written)} in all")
 
 # %%
 def batched(batcher):
-    """A server with batches: report, first and last token of each request in runs after its arrival, rows of each run.
+    """A server with batches: (report, first, last, served in each run).
 
-    rows: [(rows whose request gets a token, rows whose request has finished)].
+    first, last: {request: runs from its arrival to its first token, and to the end of its batch}. Of each run: (requests
+    that get a token, requests that have finished and are computed too).
     """
     batches = simulate_batches(shapes, batcher)
-    first, last, rows = {}, {}, {}
+    first, last, counts = {}, {}, {}
     for batch in batches:
         longest = max(shapes[i][2] for i in batch.requests)
         for run in range(longest):
             alive = sum(shapes[i][2] > run for i in batch.requests)
-            rows[batch.start + run] = alive, len(batch.requests) - alive
+            counts[batch.start + run] = alive, len(batch.requests) - alive
         for i in batch.requests:
             first[i], last[i] = batch.start + 1 - shapes[i][0], batch.start + longest - shapes[i][0]
-    return count_batches(shapes, batches), first, last, [rows.get(run, (0, 0)) for run in range(max(rows) + 1)]
+    return count_batches(shapes, batches), first, last, [counts.get(run, (0, 0)) for run in range(max(counts) + 1)]
 
 
 served = {"static": batched(DynamicBatcher(8, math.inf)), "dynamic": batched(DynamicBatcher(8, 4))}
@@ -318,61 +333,70 @@ predict("10.runs", f"The static server runs the model {static_runs} times for th
 
 # %%
 def continuous(max_num_seqs=8):
-    """The same for the engine."""
+    """The same for the engine. last: runs from the arrival of a request to its own last token."""
     engine = Engine(model, EngineConfig(block_size=8, num_blocks=128, max_num_seqs=max_num_seqs, prefix_caching=False))
-    coming, first, last, rows = deque(enumerate(crowd)), {}, {}, []
+    coming, first, last, counts = deque(enumerate(crowd)), {}, {}, []
     while coming or engine.has_unfinished():
-        while coming and coming[0][1][0] <= len(rows):
+        while coming and coming[0][1][0] <= len(counts):
             i, (_, prompt, n) = coming.popleft()
             engine.add_request(prompt, SamplingParams(max_tokens=n, ignore_eos=True), request_id=str(i))
         outputs = engine.step()
-        rows.append((len(outputs), 0))
+        counts.append((len(outputs), 0))
         for output in outputs:
             i = int(output.request_id)
-            first.setdefault(i, len(rows) - crowd[i][0])
-            last[i] = len(rows) - crowd[i][0]
-    return engine.metrics, first, last, rows
+            first.setdefault(i, len(counts) - crowd[i][0])
+            last[i] = len(counts) - crowd[i][0]
+    return engine.metrics, first, last, counts
 
 
 served["continuous"] = continuous()
 print(f"{'':<12}{'runs of the':>12}{'tokens':>10}{'of them':>9}{'all done':>10}{'first token':>13}{'TTFT':>7}{'complete':>10}")
 print(f"{'':<12}{'model':>12}{'computed':>10}{'wasted':>9}{'after run':>10}{'computed':>13}{'':>7}{'':>10}")
-for name, (report, first, last, rows) in served.items():
+useful = sum(read) + sum(written) - len(crowd)  # the last token of an output is never computed
+for name, (report, first, last, counts) in served.items():
     if name == "continuous":
-        runs, computed, wasted = report.num_steps, report.num_scheduled_tokens, 0
+        computed = report.num_scheduled_tokens
         received = first  # the engine streams: a token reaches the client in the step that computes it
     else:
-        wasted = report.num_padding_tokens + report.num_idle_tokens
-        runs, computed = report.num_steps, report.num_useful_tokens + wasted
+        computed = report.num_useful_tokens + report.num_padding_tokens + report.num_idle_tokens
         received = last  # a batch returns all its outputs when it ends
     means = [sum(times.values()) / len(times) for times in (first, received, last)]
-    print(f"{name:<12}{runs:>12}{computed:>10,}{wasted / computed:>9.0%}{len(rows):>10}{means[0]:>13.1f}{means[1]:>7.1f}{means[2]:>10.1f}")
+    print(f"{name:<12}{report.num_steps:>12}{computed:>10,}{1 - useful / computed:>9.0%}{len(counts):>10}"
+          f"{means[0]:>13.1f}{means[1]:>7.1f}{means[2]:>10.1f}")
 
 # %% [markdown]
+# "Wasted" are the computed tokens that are no token of a prompt or an output: padding, and rows of requests that have
+# finished. "All done" also counts the time before the first batch, when the model does not run.
+#
 # The last three columns are means over the requests, in runs of the model from the arrival. The batch servers of lesson 09 return all
 # outputs when the batch ends. So the client sees the first token only then: its TTFT is the time of the complete output. A batch server that
 # streams would have the TTFT of the column before. The engine streams, so its client sees the first token in the step that computes it.
 #
-# The dynamic server needs more runs than the static one for these requests. Its first batch starts with 7 requests after the timeout, so one
-# request is left for a fourth batch. The continuous server needs half the runs, and it is ahead in every column. It computes no
-# padding and no row of a finished request, and a request joins in the next step if fewer than 8 run.
+# The dynamic server needs more runs than the static one for these requests. Its first batch starts with 7 requests
+# after the timeout, so one request is left for a fourth batch. The continuous server needs about half the runs, and it
+# is ahead in every column. It computes no padding and no row of a finished request, and a request joins in the next
+# step if fewer than 8 run.
 #
-# The rows of each run of the model:
+# How many requests are in each run of the model:
 
 # %%
 def column(which):
-    """{server: (runs, rows)}. which: 0 for rows that get a token, 1 for rows whose request has finished."""
-    return {name: (list(range(len(rows))), [row[which] for row in rows]) for name, (_, _, _, rows) in served.items()}
+    """{server: (runs, requests)}. which: 0 for requests that get a token, 1 for those that have finished."""
+    return {name: (list(range(len(counts))), [one[which] for one in counts]) for name, (_, _, _, counts) in served.items()}
 
 
-words = {"x": "run of the model", "y": "rows", "kind": "steps"}
-chart("Rows of each run of the model, at most 8, for the same 24 requests",
-      panel(column(0), title="Rows that get a token", **words),
-      panel(column(1), title="Rows whose request has finished", **words), down=True)
+words = {"x": "run of the model", "y": "requests", "kind": "steps"}
+chart("Requests in each run of the model, at most 8, of the same 24",
+      panel(column(0), title="Requests that get a token", **words),
+      panel(column(1), title="Requests that have finished and are computed too", **words), down=True)
 
 # %% [markdown]
-# A run with eight rows takes longer than a run with two, so a count of runs is no time. Now the time on this machine. All 24 requests
-# are there at the start, so no server waits for arrivals:
+# Each batch of the static server begins with 8 requests that get a token, and ends with one; by then the other 7 have
+# finished and are computed too. The continuous server gives a token to 8 requests in each run from run 5 to run 44. Its
+# line in the lower panel stays at 0.
+#
+# A count of runs is no time, because runs compute different numbers of tokens. Now the time on this machine. All 24
+# requests are there at the start, so no server waits for arrivals:
 
 # %% tags=["nbval-ignore-output"]
 prompts, params = [prompt for _, prompt, _ in crowd], [SamplingParams(max_tokens=n, ignore_eos=True) for _, _, n in crowd]
@@ -394,8 +418,9 @@ for name, taken in times.items():
     print(f"{name:<12}{sorted(taken)[1]:>7.2f} s, {sum(map(len, outputs)) / sorted(taken)[1]:>6,.0f} tokens a second")
 
 # %% [markdown]
-# A dynamic batcher makes the same batches as the static one if all requests are there at the start. The gain depends on how
-# much the lengths differ. With equal prompts and equal outputs a static batch has no padding and no finished rows.
+# The engine takes less time for the same 449 tokens. (A dynamic batcher makes the same batches as the static one if all
+# requests are there at the start.) The gain depends on how much the lengths differ. With equal prompts and equal
+# outputs a static batch has no padding and no finished rows.
 #
 # On an H200: `tale` with three values of `max_num_seqs` (for the static server: the batch size), and one step of a model of real size, in
 # which 32 sequences decode and a prompt is computed:
@@ -406,23 +431,29 @@ from course_lib.recorded import recorded
 recorded("10")
 
 # %% [markdown]
-# - **Table 1.** With at most 4 or 16 at once the engine needs about half the runs of the static server, which wastes 51 % and 70 % of what it
-#   computes. With 64 at once all requests join in the first step, and both servers run as often as the longest output has tokens.
-# - **Table 2.** Compare the last two columns: they differ by less than a tenth. A shared step reads the weights once and not twice.
-#   But when this was recorded, only a step of decodes alone was a CUDA graph (lesson 13). A step with a prompt was launched kernel by
-#   kernel, and that takes about 13 ms for any prompt of up to 512 tokens. So a shared step loses about as much as it saves. (Now the engine has
-#   graphs for steps with prompts too.)
+# - **Table 1, runs.** With at most 4 or 16 at once the engine needs about half the runs of the static server, which
+#   wastes 51 % and 70 % of what it computes. With 64 at once all requests join in the first step, and both servers run
+#   as often as the longest output has tokens.
+# - **Table 1, seconds.** They show more than the scheduling. With 64 at once both servers need 191 runs, and the engine
+#   is still 0.725 / 0.0829 = 8.7 times as fast. The static server is launch-bound here, and the engine's steps of
+#   decodes are CUDA graphs (lesson 09).
+# - **Table 2.** Compare the last two columns: they differ by less than a tenth. A shared step reads the weights once
+#   and not twice. But when this was recorded, it lost something too: a step of decodes alone was a CUDA graph (lesson
+#   13), and a step with a prompt was not. (Now the engine has graphs for steps with prompts too.)
 # - A prompt of 8,192 tokens makes a step of 212 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
 #   such a prompt into pieces.
 #
 # ## Break it
 #
-# The row is one, so one might number its tokens from its beginning to its end: position 0, 1, 2, …, from the first request's position on. A
-# server with that error passes a test with one request:
+# The tokens of a step are one row, so a programmer might number them through: the first token of the row has its right
+# position, and each next token has one more. A server with that error passes a test with one request:
 
 # %%
+shifts = {}  # {name of a request: by how much the position of its last token is off, in each of its steps}
+
+
 class NumbersThrough(PagedCache):
-    """A cache whose positions count through the row: the first token's is right, and each next token has one more."""
+    """A cache whose positions count through the row, and not in each sequence."""
 
     def begin_step(self, tables, num_new_tokens):
         right = super().begin_step(tables, num_new_tokens)
@@ -431,7 +462,7 @@ class NumbersThrough(PagedCache):
             shifts.setdefault(table.name, []).append(off)
         return wrong
 
-
+# %%
 def compare(comes_at):
     """Each output beside the right one, and by how much its positions were off in its steps."""
     shifts.clear()
@@ -445,7 +476,6 @@ def compare(comes_at):
         print(f"{request.request_id}: the first {same:>2} of {len(alone)} tokens are right; positions off by {off:<9} {output[:50]!r}")
 
 
-shifts = {}
 compare(comes_at=[0])
 
 # %% [markdown]
@@ -453,7 +483,7 @@ compare(comes_at=[0])
 # once.
 
 # %%
-predict("10.broken", "Which requests get wrong positions?",
+predict("10.broken", "In a step with three requests, which of them get wrong positions?",
         ["None: the block tables give the positions", "All except the one that is first in the row",
          "Only those in prefill"], answer=1)
 
@@ -461,17 +491,22 @@ predict("10.broken", "Which requests get wrong positions?",
 compare(comes_at=[0, 0, 1, 2, 5, 9])
 
 # %% [markdown]
-# No error is raised, and the outputs look like sentences. The first token of each request is right: the model sees only distances between
-# tokens (lesson 02), and in a prompt of which all positions are shifted by the same number the distances are right. Later other requests
-# join and leave, so the shift changes, and distances to earlier tokens become wrong. R1 has 8 right tokens and R2 has one.
+# No error is raised, and most outputs look like sentences. The first token of each request is right: the model sees
+# only distances between tokens (lesson 02), and in a prompt of which all positions are shifted by the same number the
+# distances are right. Then the shift changes. In R1's prefill the 16 prompt tokens of R0 come before it in the row, and
+# its positions are off by 16. In the next step R0 has one token there, and R1's new token is off by 6. So its distances
+# to the prompt are wrong. R1 has 8 right tokens and R2 has one. A shift of 0 at the end means that the request has
+# become the first one in the row.
 #
-# So a test with one request says nothing about a batch. Requests must join and leave in it. Of this lesson's exercises, `10.step` and
-# `10.continuous_loop` are checked with such scripts, and `10.continuous_loop` compares each request's tokens with those that it gets alone.
+# So a test with one request says nothing about a batch. Requests must join and leave in it. The checks of this lesson's
+# exercises `10.step` and `10.continuous_loop` do that, and `10.continuous_loop` compares each request's tokens with
+# those that it gets alone.
 #
 # ## The engine on a model that others trained
 #
-# Four chats with SmolLM2, 135 million parameters, together on the same engine. If lesson 00 has not downloaded it, its 270 MB come first.
-# Without a network the cell says so.
+# Four chats with SmolLM2, 135 million parameters, together on one engine. The last line counts the runs of the model:
+# each run gives a token to every chat that has not finished. If lesson 00 has not downloaded the model, its 270 MB come
+# first. Without a network the cell says so.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.errors import ModelError
@@ -500,16 +535,16 @@ guesses("10")
 # %% [markdown]
 # ## Three questions
 #
-# <details><summary><b>1. Why does the flat row have no padding, although prompts have different lengths?</b></summary>
+# <details><summary><b>1. Why does the flat batch have no padding, although prompts have different lengths?</b></summary>
 #
-# Padding fills a rectangle. The row has no rectangle: `cu_seqlens_q` says where each request begins, attention keeps the requests apart
-# there, and the rest of the model works on each token by itself.
+# Padding fills a rectangle. A flat batch is one row: `cu_seqlens_q` says where each request begins, attention keeps the
+# requests apart there, and the rest of the model works on each token by itself.
 # </details>
 #
 # <details><summary><b>2. A request gets its last token in step 7, and one request waits. When does the waiting request get its first token?</b></summary>
 #
-# In step 8, if its prompt fits into the step. The place and the blocks are free when step 7 is done. Step 8 computes the whole prompt beside
-# the decodes of the others, and the last row of the prompt gives the first token.
+# In step 8, if its prompt fits into the step. The place and the blocks are free when step 7 is done. Step 8 computes
+# the whole prompt beside the decodes of the others, and the logits of the prompt's last token give the first token.
 # </details>
 #
 # <details><summary><b>3. A prompt of 10,000 tokens joins. What do the other requests notice?</b></summary>

@@ -29,7 +29,7 @@ _ = setup(quiet=True)
 # | `num_prompt_tokens` | how many of them are prompt tokens |
 # | `num_tokens` | how many there are |
 # | `num_computed_tokens` | how many of them have keys and values in the cache |
-# | `params` | its `SamplingParams`: `max_tokens`, `stop_token_ids`, `ignore_eos`, `stop` |
+# | `params` | its `SamplingParams`: `max_tokens`, `stop_token_ids` (a tuple of ints), `ignore_eos` (a bool), `stop` (a tuple of strings) |
 #
 # ## 10.pack · One flat batch
 #
@@ -42,11 +42,13 @@ _ = setup(quiet=True)
 # - `"positions"`: the position of each of them in its own sequence, from 0;
 # - `"cu_seqlens_q"`: where each request begins in the row; it starts with 0 and ends with the length of the row;
 # - `"seq_lens"`: for each request, how many of its tokens have keys and values after this step;
-# - `"logits_for"`: the rows whose logits are needed: the last row of each request that has no token left to compute after this step.
+# - `"logits_for"`: which rows of the logits are needed, as indices from 0. Each token has one row of logits. Needed is
+#   the last row of each request that has no token left to compute after this step.
 #
 # Change neither `scheduled` nor its requests: whether the step succeeds is not known yet.
 #
-# An example: `a` has the tokens 5, 6, 7, of which 2 are computed, and `b` the tokens 8, 9 and none. For `[(a, 1), (b, 2)]`:
+# An example: `a` has the tokens 5, 6, 7, and the first 2 of them are computed. `b` has the tokens 8, 9, and none is
+# computed. For `[(a, 1), (b, 2)]`:
 #
 #     token_ids     7 | 8 9          seq_lens      3, 2
 #     positions     2 | 0 1          logits_for    0, 2
@@ -102,13 +104,14 @@ for request, row in zip((a, b), compute([(a, 1), (b, b.num_tokens), (c, 5)])):
 # %% [markdown]
 # ## 10.stop_conditions · When a request has finished
 #
-# A request that goes on too long takes a place among the running requests from the others. One that ends too early is cut.
+# A request that runs too long keeps a place that other requests wait for. The output of one that ends too early is
+# incomplete.
 #
 # The function is called after each new token, which is `request.token_ids[-1]`. `eos_token_ids` is a tuple of the model's end tokens (it may
 # be empty), and `text` is the output so far as a string. Return a pair `(finish_reason, text)`:
 #
-# - `"stop"` if the text contains one of the strings in `params.stop`. Then the text is cut where the first of them begins, whatever else
-#   ends the request.
+# - `"stop"` if the text contains one of the strings in `params.stop`. Then the text is cut before the stop string that
+#   begins earliest in it, whatever else ends the request.
 # - `"stop"` if the new token is one of `params.stop_token_ids`; or of `eos_token_ids`, unless `params.ignore_eos`. Earlier tokens do not count.
 # - `"length"` if the output has `params.max_tokens` tokens, and none of the above holds. The prompt is no part of the output.
 # - None if the request goes on. The text is returned unchanged unless it is cut.
@@ -164,12 +167,14 @@ for params in (SamplingParams(max_tokens=8), SamplingParams(max_tokens=300), Sam
 # neither the lists nor the requests.
 #
 # - Each running request computes its tokens that are not computed yet. Here this is one token, its newest, because prompts are not cut.
-# - Then waiting requests join, in their order, each with its whole prompt. The first that cannot join ends the step, and no request
-#   overtakes it. A request cannot join if `max_num_seqs` run already, counting those that joined in this step, or if its blocks are not left.
+# - Then waiting requests join, in their order, each with its whole prompt. If one cannot join, no request after it
+#   joins in this step. A request cannot join if `max_num_seqs` run already, counting those that joined in this step, or
+#   if too few blocks are left for it.
 # - A request may need slots for its prompt and for all its output tokens except the last, which is never computed:
-#   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. These blocks must be left of `num_blocks`, after the
-#   blocks that all running requests may need and those of the requests that joined before it in this step. So no running request finds
-#   memory full. (Orca reserves like this. vLLM admits more requests and preempts one if it must: lesson 11.)
+#   `num_prompt_tokens + max_tokens - 1`, rounded up to whole blocks of `block_size`. The blocks that are left are
+#   `num_blocks` less those that all running requests may need, and less those of the requests that joined before it in
+#   this step. So no running request finds memory full. (Orca reserves like this. vLLM admits more requests and preempts
+#   one if it must: lesson 11.)
 #
 # An example: `a` and `b` arrive together, with prompts of 3 and 2 tokens and `max_tokens` 3 and 2, and `max_num_seqs` is 1. W is waiting, P3 is a
 # prefill of 3 tokens, D is a decode, F is finished.
@@ -226,8 +231,9 @@ timeline_view(engine.trace)
 # %% [markdown]
 # ## 10.continuous_loop · The server
 #
-# Now without the engine: a class around one model and one `PagedCache`, whose blocks `cache.allocator` gives out. Your three functions
-# from above do most of the work. If you have not solved one, `solution("10.step")` shows it.
+# Now without the engine: a class around one model and one `PagedCache`, whose blocks `cache.allocator` gives out. Your
+# three functions from above do most of the work. If you have not solved one, `course_lib.solution("10.step")` shows its
+# code: run that code in a cell.
 #
 # - `add_request(request)`: the request waits from now on.
 # - `has_unfinished()`: whether any request waits or runs.
@@ -239,12 +245,14 @@ timeline_view(engine.trace)
 #   finished leaves in the same step, and its blocks are free. There are no stop strings here. If no request waits or runs, the list is empty
 #   and the model is not called.
 #
-# Each server has its own requests, also where two servers have a request of the same id.
+# Two servers share no requests and no tables: each may have a request of the same id.
 #
-# The order inside a step: `positions = cache.begin_step(tables, counts)` says which tables get how many tokens, in which order. Then
-# `model(token_ids, positions, cache, logits_for=rows)`, with int64 tensors, returns `[rows, vocab_size]`. After that, append the new token of
-# each request to its `token_ids`, and add the computed tokens to its `num_computed_tokens`: your three functions read both. `step` wants
-# `cache.allocator.num_blocks` and `cache.allocator.block_size`; `stop_conditions` wants `model.config.eos_token_ids`.
+# The order inside a step: `positions = cache.begin_step(tables, counts)` says which tables get how many tokens, in
+# which order. Then `model(token_ids, positions, cache, logits_for=rows)` returns the logits of these rows, of shape
+# `[len(rows), vocab_size]`. The tensors that you pass are int64, on the CPU, like the model. After that, append the new
+# token of each request to its `token_ids`, and add the computed tokens to its `num_computed_tokens`: your three
+# functions read both. `step` wants `cache.allocator.num_blocks` and `cache.allocator.block_size`; `stop_conditions` wants
+# `model.config.eos_token_ids`, and here an empty string as the text.
 
 # %% nbgrader={"grade_id": "continuous_loop", "solution": true} course={"exercise": "10.continuous_loop"}
 class ContinuousLoop:
@@ -310,9 +318,10 @@ class ContinuousLoop:
 check("10.continuous_loop", ContinuousLoop)
 
 # %% [markdown]
-# The course's engine has the same parts, each in a file of its own: `scheduler.py` is your `step`, `runner.py` your `pack` with the model
-# behind it, `engine.py` the rest. Now your server with the bundled model. Six requests arrive at different times and one of them is
-# aborted. Each line is a step with the tokens that it returned:
+# The course's engine has the same parts, each in a file of its own: `scheduler.py` is your `step`, `runner.py` your
+# `pack` with the model behind it, `engine.py` the rest. Now your server with the bundled model. Six requests arrive at
+# different times and one of them is aborted. Each line is a step with the tokens that it returned. At the end all 40
+# blocks must be free:
 
 # %% tags=["raises-exception"]
 cache = PagedCache(KVPool(model.config, 40, 4, "cpu", torch.float32))

@@ -195,7 +195,7 @@ PACK = Exercise(
         ),
         Property(
             "`cu_seqlens_q` holds where each request begins in the row, and where the row ends",
-            "Attention cuts the row at these places: rows cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 belong to "
+            "Attention cuts the row at these places: tokens cu_seqlens_q[i] to cu_seqlens_q[i + 1] - 1 belong to "
             "request i.",
             by("cu_seqlens_q"),
         ),

@@ -109,7 +109,7 @@ MISTAKES = [
     ),
     Mistake(
         "`cu_seqlens_q` does not begin with 0.",
-        "The first request begins at row 0. There is one entry more than there are requests.",
+        "The first request begins at token 0. There is one entry more than there are requests.",
         wrong(edge=lambda edges: edges[1:]),
     ),
     Mistake(
