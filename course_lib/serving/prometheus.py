@@ -52,6 +52,7 @@ class ServerMetrics:
         """For prometheus_client: what is read from the engine now."""
         engine, totals = self._engine, self._engine.metrics
         allocator = engine.allocator
+        looked_for = totals.num_prompt_tokens if engine.config.prefix_caching else 0
         for name, text, value in (
             ("num_requests_running", "Sequences that run.", len(engine.scheduler.running)),
             ("num_requests_waiting", "Requests that wait.", len(engine.scheduler.waiting)),
@@ -62,8 +63,7 @@ class ServerMetrics:
         for name, text, value in (
             ("prompt_tokens", "Tokens of all prompts that were admitted.", totals.num_prompt_tokens),
             ("generation_tokens", "Tokens that were chosen.", totals.num_generated_tokens),
-            ("prefix_cache_queries", "Prompt tokens that were looked for in the prefix cache.",
-             totals.num_prompt_tokens),
+            ("prefix_cache_queries", "Prompt tokens that were looked for in the prefix cache.", looked_for),
             ("prefix_cache_hits", "Prompt tokens that were cached.", totals.num_cached_prompt_tokens),
             ("num_preemptions", "Preemptions.", totals.num_preemptions),
         ):  # fmt: skip

@@ -19,6 +19,7 @@ from serving_fixtures import (
     post,
 )
 
+from course_lib.engine import EngineConfig
 from course_lib.workload.bench.server_target import run
 
 
@@ -194,17 +195,25 @@ def test_other_routes(server):
         assert answer.status_code == status and answer.json()["error"]["message"]
 
 
-def test_metrics_have_vllm_s_names_and_count(server):
-    def value(name):
-        lines = httpx.get(f"{server.url}/metrics").text.splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}"))
+def metric(server, name):
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"vllm:{name}"))
 
+
+@pytest.mark.parametrize("caching, looked_for", [(True, 21), (False, 0)])
+def test_tokens_are_looked_for_in_the_prefix_cache_only_where_there_is_one(caching, looked_for):
+    with make_server(EngineConfig(num_blocks=64, prefix_caching=caching)) as server:
+        post(server, body([5] * 21))
+        assert metric(server, "prefix_cache_queries_total") == looked_for
+
+
+def test_metrics_have_vllm_s_names_and_count(server):
     names = ("generation_tokens_total", "request_success_total", "time_to_first_token_seconds_count",
              "inter_token_latency_seconds_count", "prompt_tokens_total")  # fmt: skip
-    before = [value(name) for name in names]
+    before = [metric(server, name) for name in names]
     post(server, body([5] * 21))
-    assert [value(name) - was for name, was in zip(names, before)] == [8, 1, 1, 7, 21]
-    assert value("num_requests_running") == value("kv_cache_usage_perc") == 0
+    assert [metric(server, name) - was for name, was in zip(names, before)] == [8, 1, 1, 7, 21]
+    assert metric(server, "num_requests_running") == metric(server, "kv_cache_usage_perc") == 0
 
 
 def test_a_key_is_asked_for_where_one_is_set():

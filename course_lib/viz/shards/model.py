@@ -7,7 +7,7 @@ from course_lib.viz.kit.inputs import whole
 MOST_GPUS = 8
 STEPS = ["the vectors", "q, k, v", "attention", "o", "all-reduce", "gate, up", "down", "all-reduce"]
 HAS = ["whole", "heads", "heads", "sum", "whole", "mlp", "sum", "whole"]
-"""What a GPU has after each step: whole vectors, its part of them, or a sum of its part for each place."""
+"""What a GPU has after each step: whole vectors, its part of them, or a partial sum for each place."""
 ROWS = [
     {"name": "q", "by": "outputs", "of": "heads", "used": [1]},
     {"name": "k, v", "by": "outputs", "of": "kv", "used": [1]},
@@ -103,9 +103,9 @@ def _words(data, at):
         0: f"Each GPU has the whole vector of {token}: {hidden:,} numbers.",
         1: f"Each GPU makes its own heads, {heads}, and writes keys and values into its own cache. Nothing is sent.",
         2: "Each query head reads the keys and values of its own KV head, which are in the same GPU. Nothing is sent.",
-        3: f"Each GPU has a part of the inputs of o, so it has a sum of its part for all {hidden:,} outputs.",
+        3: f"Each GPU has a part of the inputs of o, so it has a partial sum for all {hidden:,} outputs.",
         5: f"Each GPU makes {mlp:,} of the {size['mlp']:,} numbers inside the MLP. Nothing is sent.",
-        6: f"Each GPU has a part of the inputs of down, so it has a sum of its part for all {hidden:,} outputs.",
+        6: f"Each GPU has a part of the inputs of down, so it has a partial sum for all {hidden:,} outputs.",
     }[at]
     head = STEPS[at][0].upper() + STEPS[at][1:] if at in (0, 2) else STEPS[at]
     return [["strong", f"{head}: "], ["", text]]
@@ -133,6 +133,6 @@ def _row(data, at, rank):
         "whole": "whole vectors",
         "heads": heads,
         "mlp": mlp,
-        "sum": f"a sum of its part, {size['hidden']:,} numbers",
+        "sum": f"a partial sum, {size['hidden']:,} numbers",
     }
     return [f"GPU {rank}", works, has[HAS[at]], f"{data['sent'] * ((at >= 4) + (at >= 7)):,}"]

@@ -58,7 +58,7 @@ def _legend():
     return [
         ("part of a GPU, in its colour", {"facecolor": colour["r0"]}),
         ("on other GPUs", _empty()),
-        ("sum of its part", still.hatched(colour["r0"], colour["card"])),
+        ("partial sum", still.hatched(colour["r0"], colour["card"])),
         ("whole vectors", {"facecolor": colour["ink"]}),
     ]
 

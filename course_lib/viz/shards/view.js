@@ -8,7 +8,7 @@ import { paintShards } from "./paint.js";
 const LEGEND = [
   ["cl-shards-own", "part of a GPU, in its colour"],
   ["cl-shards-other", "on other GPUs"],
-  ["cl-shards-sum", "sum of its part"],
+  ["cl-shards-sum", "partial sum"],
   ["cl-shards-whole", "whole vectors"],
 ];
 
