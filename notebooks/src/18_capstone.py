@@ -68,9 +68,9 @@ board
 #   all have a place, so none joins later: **continuous** cannot show here what it gains in lesson 10.
 # - **engine** cuts prompts into chunks, so that running requests get a token in every step. That is for latency
 #   (lesson 11). It runs on the runner of `course_lib`, so its tokens a second do not say what chunks cost or gain.
-# - **preempting** has a third of the blocks of **engine**. (The column "peak MB" counts other tensors too.) Here they
-#   are enough for one request at a time, so it is slower. The tokens are the same. No request is preempted here; with
-#   the requests of `course assemble` in a terminal, some are.
+# - **preempting** has half of the blocks of **engine**. (The column "peak MB" counts other tensors too.) They are not
+#   enough for all four requests to the end: a request is preempted, and some of its tokens are computed again. So it is
+#   slower. The tokens are the same.
 # - **final** is `course_lib` alone, and it shares prefixes. The prompts begin with the same tokens. Only full blocks
 #   are shared, and only those that an earlier step has computed, so little is saved here.
 #

@@ -8,11 +8,12 @@ import random_models
 import torch
 
 from course_lib.decoding import generate_naive
+from course_lib.models import load_model
 from course_lib.practice import load_parts
 from course_lib.practice.assembly import assemble as assembling
 from course_lib.practice.assembly.assemble import Score, ScoreBoard
 from course_lib.practice.assembly.peak import PeakTensors
-from course_lib.practice.assembly.ways import Load, ways
+from course_lib.practice.assembly.ways import Load, make_load, preempting, ways
 from course_lib.practice.parts import Part, Parts
 from course_lib.practice.report import score_board
 
@@ -48,19 +49,32 @@ def test_every_way_serves_the_tokens_of_generate_naive_on_the_references(served,
     assert found.tokens_per_second > 0 and found.seconds > 0 and found.peak_bytes > 0
 
 
-def test_a_third_of_the_memory_means_preemption_and_less_memory(served):
+def counting_preemptions():
+    """(parts, counts): how many requests each call of 11.preempt preempted is added to counts."""
     parts = load_parts("04.allocator", "11.preempt", "11.chunked_prefill", "11.priority")
-    calls, make_room = [], parts["11.preempt"]
+    counts, make_room = [], parts["11.preempt"]
 
     def counted(request, n, running, waiting, manager):
         before = len(running)
         slots = make_room(request, n, running, waiting, manager)
-        calls.append(before - len(running))
+        counts.append(before - len(running))
         return slots
 
     parts["11.preempt"] = counted
+    return parts, counts
+
+
+def test_half_of_the_memory_means_preemption_and_less_memory(served):
+    parts, counts = counting_preemptions()
     few = score(served, "preempting", parts)
-    assert sum(calls) > 0 and few.peak_bytes < score(served, "engine", parts).peak_bytes
+    assert sum(counts) > 0 and few.peak_bytes < score(served, "engine", parts).peak_bytes
+
+
+def test_the_few_requests_of_the_quick_board_are_preempted_too():
+    model, tokenizer = load_model("tale")
+    parts, counts = counting_preemptions()
+    preempting(parts, model, make_load(tokenizer, assembling.FEWEST, answers=0.5))()
+    assert sum(counts) > 0
 
 
 def test_wrong_tokens_are_counted_by_request(served):

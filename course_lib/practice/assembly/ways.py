@@ -162,7 +162,7 @@ def engine(parts, model, load):
 
 
 def preempting(parts, model, load):
-    config = replace(CONFIG, num_blocks=max(max(load.blocks), together(load) // 3))
+    config = replace(CONFIG, num_blocks=max(max(load.blocks), together(load) // 2))
     return served_by(parts, model, load, config, scheduler_with_preemption(parts["11.preempt"]))
 
 
@@ -198,6 +198,6 @@ def ways(*, kernels):
             ("04.allocator", "11.chunked_prefill", "11.priority", *attention),
             engine,
         ),
-        Way("preempting", "has a third of the memory", ("04.allocator", "11.preempt"), preempting),
+        Way("preempting", "has half of the memory", ("04.allocator", "11.preempt"), preempting),
         Way("final", "course_lib's engine, shares prefixes", (), final),
     )
