@@ -48,9 +48,9 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # - a time for each pair of a query and a key in a prompt.
 #
 # `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an
-# H200. Our assumptions are 4.3 TB/s, 680 TFLOP/s (both below what lesson 06 measured), and one millisecond for the launches. The costs are added: the kernels of a
-# step run one after the other, and some of them are limited by memory, others by arithmetic. (The bound of lesson 09
-# takes the larger of the two sums.)
+# H200. Our assumptions are 4.3 TB/s, 680 TFLOP/s (both below what lesson 06 measured), and one millisecond for the
+# launches. The costs are added: the kernels of a step run one after the other, and some of them are limited by memory,
+# others by arithmetic. (The bound of lesson 09 takes the larger of the two sums.)
 
 # %%
 shape = MODELS["Llama 3 8B"]
