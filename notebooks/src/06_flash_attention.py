@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 06 · FlashAttention
 #
-# - **You will** compute exact attention without ever holding its matrix, in one page of code, and count the bytes that it moves.
-# - **Why** the matrix of scores grows with the square of the sequence. vLLM, SGLang and TensorRT-LLM compute attention in this way,
-#   and the next two lessons turn it into kernels.
+# - **You will** compute exact attention without ever holding its matrix, in one page of code, and count the bytes that
+#   it moves.
+# - **Why** the matrix of scores grows with the square of the sequence. vLLM, SGLang and TensorRT-LLM compute attention
+#   in this way, and the next two lessons turn it into kernels.
 # - **Time** 60 minutes, and three hours for the exercises.
 # - **You need** lessons 01 and 02. Lesson 04 helps.
-# - **After it** you can say what is kept in which memory of a GPU, why the order of two loops matters, and what a mask costs.
+# - **After it** you can say what is kept in which memory of a GPU, why the order of two loops matters, and what a mask
+#   costs.
 
 # %% [markdown]
 # {{colab}}
@@ -33,11 +35,11 @@ config = model.config
 # %% [markdown]
 # ## The matrix
 #
-# In attention, each query is multiplied with each key. For a sequence of N tokens that is a matrix of N × N scores, in every
-# head of every layer. The softmax turns each row of scores into *attention weights*, in this lesson **weights** for short, and the output is
-# the average of the values by these weights.
+# In attention, each query is multiplied with each key. For a sequence of N tokens that is a matrix of N × N scores, in
+# every head of every layer. The softmax turns each row of scores into *attention weights*, in this lesson **weights**
+# for short, and the output is the average of the values by these weights.
 #
-# Here are real queries, keys and values: those of layer 2 of the bundled model, for a tale of 256 tokens.
+# Here are real queries, keys and values: those of layer 2 of the bundled model, for 256 tokens of text.
 
 # %%
 class Listening(Recompute):
@@ -52,6 +54,7 @@ class Listening(Recompute):
 
 
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
+# [1:] leaves out the token that marks the beginning of a text
 ids = (prompt + tokenizer.encode(" The otter looked at the water and waited for the morning.")[1:] * 30)[:256]
 listening = Listening()
 with torch.inference_mode():
@@ -63,8 +66,10 @@ for tokens in (256, 8192, 131_072):
     print(f"{tokens:>7,} tokens: {tokens * tokens:>14,} scores a head, {readable(tokens * tokens * 2):>9} in bfloat16")
 
 # %% [markdown]
-# `standard_attention` makes this matrix. All four algorithms of this lesson take the same arguments, and return the same output
-# up to rounding.
+# For 131,072 tokens, one head of one layer has 34 GB of scores in bfloat16.
+#
+# `standard_attention` makes this matrix. This lesson compares it with three other algorithms. All four return the same
+# output up to rounding.
 
 # %%
 with torch.inference_mode():
@@ -75,22 +80,22 @@ print("the same as the model's own attention:", torch.allclose(reference, theirs
 # %% [markdown]
 # ## A softmax that sees its row once
 #
-# The softmax of a row divides by a sum over the whole row. The largest score of the row is subtracted first, so that exp does
-# not overflow. Both the sum and the largest score are known only at the end of the row.
+# The softmax of a row divides by a sum over the whole row. The largest score of the row is subtracted first, so that
+# exp does not overflow. Both the sum and the largest score are known only at the end of the row.
 
 # %%
 predict("06.once", "A row of scores and values comes in pieces, and no piece may be kept. Can the exact softmax average be computed?",
         ["No: the first weight needs the last score", "Only approximately", "Yes, exactly"], answer=2)
 
 # %% [markdown]
-# Keep three things. They have the names of the papers:
+# Keep three things. The names are those of the papers:
 #
 # - `m_i`: the largest score so far;
 # - `l_i`: the sum of exp(score − `m_i`) so far;
 # - `acc`: the same sum, with each term times its value.
 #
-# When a larger score `new_m` comes, `l_i` and `acc` are too large by one factor. Multiply both by `alpha` = exp(`m_i` − `new_m`), and
-# add the new piece. This is the **online softmax** (Milakov and Gimelshein, arXiv 1805.02867).
+# When a larger score `new_m` comes, `l_i` and `acc` are too large by one factor. Multiply both by `alpha` = exp(`m_i` −
+# `new_m`), and add the new piece. This is the **online softmax** (Milakov and Gimelshein, arXiv 1805.02867).
 
 # %%
 def online_average(chunks):
@@ -115,9 +120,9 @@ print("the same as softmax(scores) @ values:", torch.allclose(piecewise, scores.
 #
 # ## Build it
 #
-# Now for many rows at once, and with the causal mask. A **tile** is a piece of the matrix: some queries by some keys. The outer
-# loop takes a tile of queries. The inner loop goes through the keys and values, a tile at a time. `m_i`, `l_i` and `acc` now have
-# a row for each query.
+# Now for many rows at once, and with the causal mask. A **tile** is a piece of the matrix: some queries by some keys.
+# The outer loop takes a tile of queries. The inner loop goes through the keys and values, a tile at a time. `m_i`,
+# `l_i` and `acc` now have a row for each query.
 
 # %%
 def my_flash(q, k, v, rows=32, columns=32):
@@ -149,8 +154,8 @@ with torch.inference_mode():
         print(f"head {head} (KV head {kv_head}): the same as with the matrix: {same}")
 
 # %% [markdown]
-# The largest block of scores in it is a tile of 32 × 32, whatever the length of the sequence is. In the model, attention in tiles
-# gives the same tokens here:
+# `my_flash` never holds more scores than those of one tile, 32 × 32, whatever the length of the sequence is. In the
+# model, the library's version of this loop (next section) gives the same tokens here:
 
 # %%
 class Tiled(Recompute):
@@ -176,8 +181,8 @@ print("the same 12 tokens:", greedy(Tiled()) == tokens)
 # %% [markdown]
 # ## The same in `course_lib`
 #
-# The loop does the same. Added there: other masks, grouped heads, 16-bit numbers, rows that see no key, and a `Meter` that
-# counts bytes.
+# The loop does the same. Added there: other masks, grouped heads, 16-bit numbers (`wide` makes them float32), rows that
+# see no key (`finite` and `positive`, see *Break it*), `lse` (see *Merging*), and a `Meter` that counts bytes.
 
 # %%
 show(flash_attention_v2)
@@ -185,9 +190,11 @@ show(flash_attention_v2)
 # %% [markdown]
 # ## Two memories
 #
-# The output is the same. What differs is how many bytes are moved. For this lesson a GPU has two memories. The large one (HBM) holds all tensors and is
-# slow. A GPU computes in many **multiprocessors** side by side, an H200 in 132. Each has a small and fast memory (shared memory and
-# registers, a few hundred kilobytes), and computes only on what is there. So we count the bytes that are read from slow memory and written to it.
+# The output of the four algorithms is the same. What differs is how many bytes are moved. For this lesson a GPU has two
+# memories. The large one (HBM) holds all tensors and is slow. A GPU computes in many **multiprocessors** side by side,
+# an H200 in 132. Each has a small and fast memory (shared memory and registers, a few hundred kilobytes), and computes
+# only on what is there. A kernel runs many **programs** at once: each on one multiprocessor, and none waits for
+# another. So we count the bytes that are read from slow memory and written to it.
 #
 # Four ways to compute the same output:
 #
@@ -198,8 +205,9 @@ show(flash_attention_v2)
 # | **FlashAttention** (arXiv 2205.14135) | a tile in fast memory | k and v once; q and the unfinished output for every tile of keys |
 # | **FlashAttention-2** (arXiv 2307.08691) | a tile in fast memory | q and the output once; k and v for every tile of queries |
 #
-# The last three compute the softmax of a row in pieces. FlashAttention does it in one kernel, so that no score is written to slow
-# memory. FlashAttention-2 changed the order of the loops, and it divides by the sum only once, at the end.
+# The last three compute the softmax of a row in pieces. FlashAttention does it in one kernel, so that no score is
+# written to slow memory. FlashAttention-2 changed the order of the loops, and it divides by the sum only once, at the
+# end.
 
 # %%
 predict("06.chunked", "Chunked attention never holds the whole matrix. Does it move fewer bytes than standard attention?",
@@ -231,8 +239,11 @@ for name in algorithms:
     print(f"{name:>21} {extra:>13} {read:>10} {written:>10} {meter.scalings:>10,}")
 
 # %% [markdown]
-# *Scalings* counts how often a number of the output is multiplied by `alpha` or divided by `l_i`: work that the **matrix units** of a
-# GPU, which only multiply matrices, cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of FlashAttention.
+# *Extra memory* is the slow memory used beside q, k, v and the output. Chunked attention needs little of it, and yet
+# moves more than twice the bytes of standard attention. *Scalings* counts how often a number of the output is
+# multiplied by `alpha` or divided by `l_i`: work that the **matrix units** of a GPU, which only multiply matrices,
+# cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of
+# FlashAttention.
 #
 # How do memory and bytes moved grow with the length of the sequence?
 
@@ -248,13 +259,13 @@ tokens = [f"{n:,}" for n in lengths]
 chart("Memory and bytes moved against the length of the sequence",
       panel({name: (tokens, [m.scratch / 1e3 for m in meters[name]]) for name in order}, x="tokens", y="memory", y_unit="kB",
             log="y", title="Memory beside q, k, v and the output"),
-      panel({name: (tokens, [m.bytes_moved / 1e6 for m in meters[name]]) for name in order}, x="tokens", y="bytes moved",
-            y_unit="MB", log="y", title="Bytes moved"))
+      panel({name: (tokens, [m.bytes_moved / 1e3 for m in meters[name]]) for name in order}, x="tokens", y="bytes moved",
+            y_unit="kB", log="y", title="Bytes moved"))
 
 # %% [markdown]
-# Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold for all of
-# them: each tile of queries still needs each tile of keys. By what factor FlashAttention moves fewer depends on the size of the
-# tile, and so on how much fast memory there is:
+# Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold
+# for all of them: each tile of queries still needs each tile of keys. By what factor FlashAttention-2 moves fewer
+# depends on the size of the tile, and so on how much fast memory there is:
 
 # %%
 standard = metered("standard", 1024).bytes_moved
@@ -263,9 +274,10 @@ for side in (16, 32, 64, 128, 256):
     print(f"tiles of {side:>3} x {side:<3} {moved / 1e6:6.2f} MB; standard moves {standard / moved:.2f} times as much")
 
 # %% [markdown]
-# With tiles of 32 × 32 it moves about as many bytes as with the matrix, with smaller tiles more. The paper shows it in general:
-# FlashAttention moves about N²d²/M numbers, and standard attention Nd + N². So tiles move fewer bytes if M, the count of numbers in
-# fast memory, is well above d² (arXiv 2205.14135, theorem 2).
+# With tiles of 32 × 32 it moves about as many bytes as standard attention, with smaller tiles more. The first paper
+# shows it in general, for heads of d numbers: FlashAttention moves about N²d²/M numbers, and standard attention Nd +
+# N². So tiles move fewer bytes if M, the count of numbers in fast memory, is well above d² (theorem 2 of arXiv
+# 2205.14135).
 #
 # ## See it
 #
@@ -276,9 +288,9 @@ predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 
         ["28", "32", "36"], answer=0)
 
 # %% [markdown]
-# First the order of FlashAttention: the outer loop takes a tile of keys, the inner loop goes through the queries. Watch the column
-# *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last one. (The bytes written begin
-# with the zeros from which the output starts.)
+# First the order of FlashAttention: the outer loop takes a tile of keys, the inner loop goes through the queries. Watch
+# the column *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last tile of
+# keys that its queries see. (The bytes written begin with the zeros from which the output starts.)
 
 # %%
 from course_lib.viz import tiles_view
@@ -287,8 +299,9 @@ short = [x[:64] for x in (q, k, v)]
 tiles_view(**record_tiles(flash_attention_v1, *short, tile=(8, 8), watch=37))
 
 # %% [markdown]
-# And FlashAttention-2: the outer loop takes a tile of queries, and its output is written once. Step through row 37: its maximum
-# never becomes smaller. In step 41 its tile of queries has met its last keys; then the output is divided by the sum and stored.
+# And FlashAttention-2: the outer loop takes a tile of queries, and its output is written once. Step through row 37: its
+# maximum never becomes smaller. In step 41 its tile of queries has met its last keys. Steps 42 to 44 skip tiles, and in
+# step 45 the output is divided by the sum and written. (The numbers in the squares leave out skips and writes.)
 
 # %%
 tiles_view(**record_tiles(flash_attention_v2, *short, tile=(8, 8), watch=37))
@@ -300,15 +313,19 @@ for name in ("FlashAttention", "FlashAttention-2"):
           f"{meter.bytes_read:,} bytes read, {meter.bytes_written:,} written")
 
 # %% [markdown]
+# Both orders skip the same 28 tiles. FlashAttention-2 writes less than a fifth of the bytes, but reads only about a
+# tenth less: it reads k and v again for each tile of queries.
+#
 # ## Masks are questions about tiles
 #
-# These kernels store no mask of N × N. A mask is a rule about two positions, and most tiles have one answer for all of their
-# pairs: **none** is seen (skip the tile), **all** are seen (no mask is needed), or **some** (mask these). For a causal mask and a
-# **sliding window** (a row sees the newest tokens only) the distance decides: the row's position minus the column's. In a tile
-# the distance is smallest at the top right and largest at the bottom left, and it takes every value between the two. So these two
-# corners decide. For **packed documents** (many sequences in one tensor, which must not see each other) compare the documents of
-# the tile's first and last row and of its first and last column. `cu_seqlens=(0, 20, 48)` says where each document begins, and
-# where the last one ends.
+# The algorithms in tiles store no mask of N × N. A mask is a rule about two positions, and most tiles have one answer
+# for all of their pairs: **none** is seen (skip the tile), **all** are seen (no mask is needed), or **some** (mask
+# these). For a causal mask and a **sliding window** (a row sees the newest tokens only) the distance decides: the row's
+# position minus the column's. In a tile the distance is smallest at the top right and largest at the bottom left, and
+# it takes every value between the two. So these two corners decide. For **packed documents** (many sequences in one
+# tensor, which must not see each other) compare the documents of the tile's first and last row and of its first and
+# last column. `cu_seqlens` stands for cumulative sequence lengths: `(0, 20, 48)` says where each document begins, and
+# where the last one ends. Here are four masks of 48 tokens, in tiles of 6 × 6. The packed documents are causal too.
 
 # %%
 masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
@@ -323,8 +340,9 @@ loaded = [sum(tile != "none" for row in grid for tile in row) for grid in grids.
 print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
 
 # %% [markdown]
-# With the sliding window (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work grows
-# linearly with the length of the sequence. Packed documents are what a server has in every step. We check one of the masks against the rule for single pairs:
+# With the sliding window (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work
+# grows linearly with the length of the sequence. Packed documents are what a server has in every step. We check one of
+# the masks against the rule for single pairs:
 
 # %%
 packed = Mask(cu_seqlens=(0, 20, 48))
@@ -338,10 +356,10 @@ print(right, "of 64 tiles have the answer that their pairs give")
 # %% [markdown]
 # ## Merging
 #
-# A kernel can return one more number for each row: its **log-sum-exp** (lse), the log of the sum of all exp(score). With it, attention
-# over some keys and attention over others can be merged afterwards. Each part gets its share of the whole sum as its weight:
-# exp(its lse) divided by the sum of both exp(lse). Nothing is approximated, so the keys may be split anywhere, and the parts may be
-# computed in any order.
+# A kernel can return one more number for each row: its **log-sum-exp** (lse), the log of the sum of all exp(score).
+# With it, attention over some keys and attention over others can be merged afterwards. Each part gets its share of the
+# whole sum as its weight: exp(its lse) divided by the sum of both exp(lse). Nothing is approximated, so the keys may be
+# split anywhere, and the parts may be computed in any order.
 
 # %%
 with torch.inference_mode():
@@ -364,19 +382,21 @@ print("averaged without weights, the same:", torch.allclose(plain, whole, atol=1
 # Autograd saves what it needs for the gradient: in standard attention, the matrix of weights. FlashAttention saves
 # q, k, v, the output and one lse a row. In the backward pass it computes every weight **again**, as exp(score − lse).
 #
-# Here is the gradient in five steps, for one query q: scores $s_j = q \cdot k_j / \sqrt d$, weights $p_j = e^{s_j - lse}$, output
-# $o = \sum_j p_j v_j$. The layer above gives $do$, the gradient of the loss by $o$.
+# Here is the gradient in five steps, for one query q: scores $s_j = q \cdot k_j / \sqrt d$, weights
+# $p_j = e^{s_j - lse}$, output $o = \sum_j p_j v_j$. The layer above gives $do$, the gradient of the loss by $o$.
+# Capital letters are the matrices of all rows, and `*` multiplies number by number.
 #
 # 1. **Values.** $v_j$ enters $o$ times $p_j$, so $dv_j = p_j \, do$. Over all queries, this is summed: `dV = Pᵀ dO`.
 # 2. **Weights.** $p_j$ enters $o$ times $v_j$, so $dp_j = do \cdot v_j$: `dP = dO Vᵀ`.
-# 3. **Scores.** If $s_j$ grows, $p_j$ grows, and the other weights become smaller, because they sum to 1. The derivative of $p_i$ by
-#    $s_j$ is $p_i - p_i p_j$ for $i = j$, and $-p_i p_j$ otherwise. So $ds_j = p_j \, (dp_j - \sum_i p_i \, dp_i)$.
-# 4. **The sum needs no other tile.** $\sum_i p_i \, dp_i = \sum_i p_i \, (do \cdot v_i) = do \cdot o$. It is one number a row, `delta`.
-#    So `dS = P * (dP - delta)`.
-# 5. **Queries and keys.** $s_j = q \cdot k_j / \sqrt d$, so $dq = \sum_j ds_j \, k_j / \sqrt d$ and $dk_j = ds_j \, q / \sqrt d$, summed over
-#    all queries: `dQ = dS K / √d` and `dK = dSᵀ Q / √d`.
+# 3. **Scores.** If $s_j$ grows, $p_j$ grows, and the other weights become smaller, because they sum to 1. The
+#    derivative of $p_i$ by $s_j$ is $p_i - p_i p_j$ for $i = j$, and $-p_i p_j$ otherwise. So
+#    $ds_j = p_j \, (dp_j - \sum_i p_i \, dp_i)$.
+# 4. **The sum needs no other tile.** $\sum_i p_i \, dp_i = \sum_i p_i \, (do \cdot v_i) = do \cdot o$. It is one number
+#    a row, `delta`. So `dS = P * (dP - delta)`.
+# 5. **Queries and keys.** $s_j = q \cdot k_j / \sqrt d$, so $dq = \sum_j ds_j \, k_j / \sqrt d$ and
+#    $dk_j = ds_j \, q / \sqrt d$, summed over all queries: `dQ = dS K / √d` and `dK = dSᵀ Q / √d`.
 #
-# The same five lines in torch, beside autograd. No mask here, and all in one tile:
+# The same five steps in torch, beside autograd. No mask here, and all in one tile:
 
 # %%
 def by_hand(q, k, v, out, lse, grad_out):
@@ -399,8 +419,8 @@ for name, a, b in zip(("dq", "dk", "dv"), mine, theirs):
     print(name, "the same as autograd's:", torch.allclose(a, b[:, 0], rtol=1e-3, atol=1e-4))
 
 # %% [markdown]
-# `recomputed_attention` does this tile by tile, so that neither pass holds the matrix. How much does each way keep for the backward
-# pass?
+# `recomputed_attention` does this tile by tile, so that neither pass holds the matrix. How large is the largest tensor
+# that each way keeps for the backward pass?
 
 # %%
 def gradients(attention, n):
@@ -418,6 +438,10 @@ for n in (128, 256):
     print(f"{n} tokens: the largest tensor kept has {matrix:>6,} numbers with the matrix, {tiles:>6,} without")
     print(f"            the same gradients: {same}")
 
+# %% [markdown]
+# With twice the tokens, the largest tensor is four times as large with the matrix, and twice without: it has the
+# size of q. The weights are computed again instead. How much more arithmetic is that?
+
 # %%
 meter = Meter()
 inputs = [x[:, :1].detach().clone().requires_grad_() for x in (q, k, v)]
@@ -428,13 +452,14 @@ backward = meter.flops - forward
 print(f"forward {forward / 1e6:.1f} MFLOP, backward {backward / 1e6:.1f} MFLOP: {backward / forward:.1f} times")
 
 # %% [markdown]
-# The backward pass has five matrix products, the forward pass two. One of the five computes the scores a second time. On a GPU this is
-# still faster than to read the matrix back (arXiv 2205.14135, section 3.1): more arithmetic, fewer bytes.
+# The backward pass has five matrix products, the forward pass two. One of the five computes the scores a second time.
+# On a GPU this is still faster than to read the matrix back (arXiv 2205.14135, section 3.1): more arithmetic, fewer
+# bytes.
 #
 # ## Measure: time
 #
-# Every tile of our loops is a few calls from Python. And a CPU has no fast memory that a program manages: it has caches, and the
-# processor decides what is in them.
+# Every tile of our loops is a few calls from Python. And a CPU has no fast memory that a program manages: it has
+# caches, and the processor decides what is in them.
 
 # %%
 predict("06.time", "4,096 tokens, one head, on this machine: standard attention against FlashAttention-2 as a loop in Python?",
@@ -475,20 +500,20 @@ chart("Causal attention of one head, tiles of 128, on this machine",
       x="tokens", y="time", y_unit="ms", log="y")
 
 # %% [markdown]
-# On an idle CPU the tiles are usually faster: they skip nearly half of the matrix, and a tile is small enough for a cache. How much is
-# left of that depends on the machine and on what else runs on it: read your own numbers above. Torch's own attention is compiled,
-# and works in tiles too.
+# On an idle CPU the tiles are usually faster for long sequences: they skip nearly half of the matrix, and a tile is
+# small enough for a cache. How much faster depends on the machine and on what else runs on it: read your own numbers
+# above. Torch's own attention (SDPA, `scaled_dot_product_attention`) is compiled, and works in tiles too.
 #
-# On a GPU these loops are slow. Each operation on each tile is a kernel of its own: to start it takes longer than its few numbers need,
-# and between two kernels everything goes through slow memory. Our counts hold for one kernel that runs the whole loop. That is
-# lesson 07.
+# On a GPU these loops are slow. Each operation on each tile is a kernel of its own: to start it takes longer than to
+# compute its few numbers, and between two kernels everything goes through slow memory. Our counts hold for one kernel
+# that runs the whole loop. That is lesson 07.
 #
 # ## On a GPU: the roofline
 #
-# What limits an algorithm on a machine: the arithmetic, or the memory? That depends on its **arithmetic intensity**: the operations
-# that it does for each byte that it moves. The roof is the most that the machine can do at an intensity. On its left, sloping part the
-# memory is the limit; on its right, flat part the arithmetic. The point between the two is the ridge. This roof is one H200's as we
-# measured it. On which side of the ridge is each algorithm?
+# What limits an algorithm on a machine: the arithmetic, or the memory? That depends on its **arithmetic intensity**:
+# the operations that it does for each byte that it moves. The roof is the most that the machine can do at an intensity.
+# On its left, sloping part the memory is the limit; on its right, flat part the arithmetic. The point between the two
+# is the ridge. This roof is one H200's as we measured it. On which side of the ridge is each algorithm?
 
 # %%
 from course_lib.recorded import recorded
@@ -521,38 +546,40 @@ roofline(points, flops_per_s=tflops * 1e12, bytes_per_s=reading * 1e9,
          machine="one H200, bfloat16; one causal head of 128 over 2,048 tokens")
 
 # %% [markdown]
-# The points are bounds from our counts, not measurements. Only the pairs that the mask leaves count as operations. By these counts all
-# five are left of the ridge, where memory is the limit. Of the four ways over 2,048 queries, standard attention has the lowest bound,
-# because its matrix is moved four times. Larger tiles move FlashAttention-2 to the right. A **decode step** has one query: there is
-# no matrix to avoid, and every key is read for that one query. The order of the loops changes nothing there; lesson 08 says what
-# helps.
+# The points are bounds from our counts, not measurements. By these counts all five are left of the ridge, where memory
+# is the limit. Of the four points with 2,048 queries, standard attention has the lowest bound, because its matrix is
+# moved four times. Larger tiles move FlashAttention-2 to the right. A **decode step** has one query: there is no matrix
+# to avoid, and every key is read for that one query. Tiles do not help there; lesson 08 says what does.
 #
-# What was measured on that H200? First the four algorithms of this lesson, each a loop in Python, beside torch's own attention and
-# `course_lib`'s kernel, which grew out of lesson 07's: the time, and the memory that each takes on the way.
+# What was measured on that H200? First the four algorithms of this lesson, each a loop in Python, beside torch's own
+# attention and `course_lib`'s kernel, which grew out of lesson 07's: the time, and the memory that each takes on the
+# way. *flash 1* and *flash 2* are our loops of FlashAttention and FlashAttention-2.
 
 # %%
 recorded("06")
 
 # %% [markdown]
-# The memory grows as the counts said: at each doubling about fourfold for the standard way, and less than twofold for the other loops.
-# (It is more than we counted: torch keeps scores, mask and weights for a while.) The times of the loops are those of Python, which
-# starts one small kernel after the other. (At 512 tokens the standard way takes longer than at 1,024: such small sizes measure how
-# kernels are started, and not bytes.) In one kernel the same loop is fast. How fast? Here are kernels that a user
-# can choose, FlashAttention-2 and cuDNN's, beside the one of this course, with 16 or 32 heads:
+# The memory grows as the counts said: at each doubling about fourfold for the standard way, and less than twofold for
+# the other loops. (It is more than we counted: torch keeps scores, mask and weights for a while. For short sequences
+# torch's own kernel splits the keys, and holds partial results to merge: see 512 and 1,024 tokens.) The times of the
+# loops are those of Python, which starts one small kernel after the other. (At 512 tokens the standard way takes longer
+# than at 1,024: such small sizes measure how kernels are started, and not bytes.) In one kernel the same loop is fast.
+# How fast? Here are kernels that a user can choose, FlashAttention-2 and cuDNN's, both called through SDPA, beside the
+# one of this course, with 16 or 32 heads:
 
 # %%
 recorded("attention", 1)
 
 # %% [markdown]
-# It is one algorithm, and there is up to a factor of two between its implementations: in how well a kernel keeps the matrix units busy.
-# At 2,048 tokens cuDNN's is above the bound of our count for tiles of 128 × 128. Our count lets every program read its keys from slow
-# memory. On the GPU several programs read the same keys, and the cache gives them to the later ones. Lesson 07 writes
-# such a kernel.
+# It is one algorithm, and there is nearly a factor of two between its implementations. At 2,048 tokens cuDNN's is above
+# the bound of our count for tiles of 128 × 128. Our count lets every program read its keys from slow memory. A GPU also
+# has a cache between the two memories: when several programs read the same keys, the later ones can get them from
+# there.
 #
 # ## Break it
 #
-# Take `my_flash` and pack two documents into one tensor. In a tile that has tokens of both, some rows see no key. Their maximum is −∞,
-# and −∞ − (−∞) is nan.
+# Take `my_flash` and pack two documents into one tensor. A tile of queries with tokens of both loads the keys of the
+# first document, and its rows of the second document see none of them. Their maximum is −∞, and −∞ − (−∞) is nan.
 
 # %%
 def unguarded(q, k, v, mask, side=8):
@@ -588,8 +615,9 @@ for name, cu_seqlens in packings.items():
     print(f"{name:<24} {broken(unguarded(*one, mask)):>3} of 64 rows are nan")
 
 # %% [markdown]
-# It is right for one document, and for two whose edge is at the edge of a tile. Tests with such lengths do not find the bug.
-# And nan spreads. In the next layer these rows are keys and values, and a weight of 0 times nan is nan:
+# No row is nan for one document, and for two whose edge is at the edge of a tile. Tests with such lengths do not find
+# the bug. And nan spreads. In the next layer these rows are keys and values, and a weight of 0 times nan is nan.
+# `course_lib` subtracts 0 where the maximum is −∞, and divides by 1 where the sum is 0:
 
 # %%
 spoiled = unguarded(*one, Mask(cu_seqlens=(0, 36, 64)))
@@ -612,20 +640,21 @@ guesses("06")
 #
 # <details><summary><b>1. Is FlashAttention an approximation?</b></summary>
 #
-# No. Every score is computed and every weight is used. Only the order of the additions differs, so the output is the same
-# up to rounding.
+# No. Every score is computed and every weight is used. Only the order of the additions differs, so the output is the
+# same up to rounding.
 # </details>
 #
 # <details><summary><b>2. Why is FlashAttention-2's outer loop over queries?</b></summary>
 #
-# Then a tile's maximum, sum and output stay in fast memory until they are finished, and the output is written once. Also, tiles of
-# queries do not depend on each other: each can be given to another multiprocessor, so that even one long sequence gives many programs.
+# Then a tile's maximum, sum and output stay in fast memory until they are finished, and the output is written once.
+# Also, tiles of queries do not depend on each other: each can be given to another multiprocessor, so that even one long
+# sequence gives many programs.
 # </details>
 #
 # <details><summary><b>3. A sequence of N tokens becomes twice as long. What happens to the work, the memory and the bytes moved?</b></summary>
 #
-# The work is four times as much with each of the four algorithms. The memory beside q, k, v and the output is four times as much with
-# the matrix, and at most twice without. The bytes moved are about four times as many, from a level that the tile decides.
+# The work is four times as much with each of the four algorithms. The memory beside q, k, v and the output is four
+# times as much with the matrix, and at most twice without. The bytes moved are about four times as many.
 # </details>
 #
 # ## Next

@@ -2,8 +2,8 @@
 # # Exercises 06 · FlashAttention
 #
 # Six pieces: a softmax that sees its row once, attention in tiles, two partial results into one, what a mask leaves of
-# a tile, the bytes that are moved, and the gradient. Plain torch on a CPU: lesson 07 turns the same lines into a kernel.
-# A tensor that your function returns is a new one in every call.
+# a tile, the bytes that are moved, and the gradient. Plain torch on a CPU: lesson 07 turns the same lines into a
+# kernel. A tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -21,12 +21,13 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 06.online_softmax · A row, a chunk at a time
 #
-# One row of attention. `chunks` gives pairs `(scores, values)`, one after the other and only once: scores `[c]`, already
-# scaled, -inf where a key is masked; values `[c, d]`. There is at least one chunk, each of one score or more.
+# One row of attention. `chunks` gives pairs `(scores, values)` of float32 tensors, one after the other and only once:
+# scores `[c]`, already scaled, -inf where a key is masked; values `[c, d]`. There is at least one chunk, each of one
+# score or more.
 #
-# Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse` is the log
-# of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, they are zeros and -inf. Keep no chunk
-# after you have used it, nor a view of it. The chunks stay as they are.
+# Return a tuple `(out, lse)` for the whole row, in float32: `out` `[d]` is softmax(all scores) @ all values, and `lse`
+# is the log of the sum of exp(score), a tensor of one number or a `float`. If all scores are -inf, `out` is zeros and
+# `lse` is -inf. Keep no chunk after you have used it, nor a view of it. The chunks stay as they are.
 
 # %% nbgrader={"grade_id": "online_softmax", "solution": true} course={"exercise": "06.online_softmax"}
 def online_softmax(chunks):
@@ -60,13 +61,14 @@ for name, row, total in (("yours", out, lse), ("torch", scores.softmax(0) @ valu
 # %% [markdown]
 # ## 06.flash_forward · Attention in tiles
 #
-# `q` is `[n, heads, d]`, `k` and `v` are `[m, kv_heads, d]`, and `heads` is a multiple of `kv_heads`. The queries are the
-# last of the tokens: row i has position m - n + i. `tile` is (rows, columns). With `causal`, a row sees only keys at
-# its own position and before it; without, it sees all keys.
+# `q` is `[n, heads, d]`, `k` and `v` are `[m, kv_heads, d]`, and `heads` is a multiple of `kv_heads`. The queries are
+# the last of the tokens: row i has position m - n + i. `tile` is a tuple of two `int`, (rows, columns), and `causal` is
+# a `bool`. Scores are divided by √d. With `causal`, a row sees only keys at its own position and before it; without, it
+# sees all keys.
 #
-# Return a tuple `(out, lse)`, `[n, heads, d]` and `[n, heads]`, both float32 as the inputs. A row that sees no key gives zeros and
-# -inf; n and m may be 0. Never hold more scores than those of one tile of one head, and skip the tiles of which the causal mask
-# hides every pair. The inputs stay as they are.
+# Return a tuple `(out, lse)`, `[n, heads, d]` and `[n, heads]`, both float32 as the inputs. A row that sees no key
+# gives zeros and -inf; n and m may be 0. Never hold more scores than those of one tile of one head, and skip the tiles
+# of which the causal mask hides every pair. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "flash_forward", "solution": true} course={"exercise": "06.flash_forward"}
 def flash_forward(q, k, v, tile, causal):
@@ -125,9 +127,10 @@ print("largest difference of a logit below 0.001:", bool((logits[0] - logits[1])
 # %% [markdown]
 # ## 06.merge_partials · Two into one
 #
-# Attention over some keys gave `out_a` and `lse_a`, over other keys `out_b` and `lse_b`. Return `(out, lse)` as if all keys had
-# been there at once. `out` is `[..., d]` with one dimension or more in front, `lse` has one number for each row of it, -inf where that
-# side saw no key. The inputs are float32, and so are both results. The inputs stay as they are.
+# Attention over some keys gave `out_a` and `lse_a`, over other keys `out_b` and `lse_b`. Return `(out, lse)` as if all
+# keys had been there at once. `out` is `[..., d]` with one dimension or more in front, `lse` has one number for each
+# row of it, -inf where that side saw no key; its `out` is zeros there. A row for which neither side saw a key gives
+# zeros and -inf. The inputs are float32, and so are both results. The inputs stay as they are.
 
 # %% nbgrader={"grade_id": "merge_partials", "solution": true} course={"exercise": "06.merge_partials"}
 def merge_partials(out_a, lse_a, out_b, lse_b):
@@ -158,14 +161,14 @@ print("the same:", torch.allclose(merged, standard_attention(q, k, v, causal=Fal
 # %% [markdown]
 # ## 06.tile_mask · What a mask leaves of a tile
 #
-# `rows` and `cols` are half-open ranges of positions of any size, `(start, end)`, neither empty. Return `"all"` where every pair of the tile
-# may be seen, `"none"` where no pair may, and `"some"` for anything else.
+# `rows` and `cols` are half-open ranges of positions of any size, `(start, end)`, neither empty. Return a `str`:
+# `"all"` where every pair of the tile may be seen, `"none"` where no pair may, and `"some"` for anything else.
 #
-# - `causal`: a query sees keys at its own position and before.
-# - `window`: None, or a number w of tokens. A causal query sees itself and the w - 1 before it; without `causal`, a pair is seen
-#   where the distance is less than w in either direction.
-# - `documents`: None, or a list of where each packed document begins, and the end: `[0, 3, 8]`. Documents do not see each
-#   other. Two equal numbers are an empty document.
+# - `causal`: a `bool`. If it is true, a query sees keys at its own position and before.
+# - `window`: None, or a number w of tokens, 1 or more. A causal query sees itself and the w - 1 before it; without
+#   `causal`, a pair is seen where the distance is less than w in either direction.
+# - `documents`: None, or a list of where each packed document begins, and the end: `[0, 3, 8]`. Documents do not see
+#   each other. Two equal numbers are an empty document.
 #
 # A kernel asks this for every tile, so a few comparisons must be enough, whatever the size of the tile and however many
 # documents there are. `bisect_right(documents, position)` finds a position in a sorted list by halving it.
@@ -205,17 +208,18 @@ for name, options in (("causal", (True, None, None)), ("window of 4", (True, 4, 
 # %% [markdown]
 # ## 06.count_io · Bytes moved
 #
-# One head over `n` tokens; queries and keys have the same number. Return a tuple of two `int`: the bytes read from slow memory
-# and the bytes written to it. A number has `itemsize` bytes. Count q, k, v and the output, and for `"standard"` the scores and
-# the weights. Do not count the one or two numbers that are kept for each row.
+# One head over `n` tokens; queries and keys have the same number. Return a tuple of two `int`: the bytes read from slow
+# memory and the bytes written to it. A number has `itemsize` bytes, `tile` is a tuple of two `int`, (rows, columns),
+# and `causal` is a `bool`. Count q, k, v and the output, and for `"standard"` the scores and the weights. Do not count
+# the one or two numbers that are kept for each row.
 #
-# - `"standard"`: q and k are read and the scores are written; the scores are read and the weights are written; the weights and v
-#   are read and the output is written. A mask changes nothing.
-# - `"flash 1"`: the outer loop is over keys and values. Each tile of k and v is read once. For each tile of rows with which it has
-#   a pair, q and the unfinished output are read and the output is written. The output begins as zeros: writing these zeros is not
-#   counted, reading them is.
-# - `"flash 2"`: the outer loop is over queries. Each tile of q is read once, with k and v of every tile with which it has a pair.
-#   The output is written once.
+# - `"standard"`: q and k are read and the scores are written; the scores are read and the weights are written; the
+#   weights and v are read and the output is written. `tile` and `causal` change nothing.
+# - `"flash 1"` (FlashAttention): the outer loop is over keys and values. Each tile of k and v is read once. For each
+#   tile of rows with which it has a pair, q and the unfinished output are read and the output is written. The output
+#   begins as zeros: writing these zeros is not counted, reading them is.
+# - `"flash 2"` (FlashAttention-2): the outer loop is over queries. Each tile of q is read once, with k and v of every
+#   tile with which it has a pair. The output is written once.
 #
 # With `causal`, a tile above the diagonal has no pair that is seen, and is skipped. The last tile may be shorter.
 
@@ -260,10 +264,11 @@ for side in (16, 64, 128):
 # %% [markdown]
 # ## 06.recompute_backward · The gradient
 #
-# One head, causal, scores divided by √d. From the forward pass there are `q`, `k`, `v`, `out` `[n, d]` and `lse` `[n]`; from the layer
-# above comes `grad_out` `[n, d]`, the gradient of `out`. Return a tuple `(dq, dk, dv)` in float32. Work in tiles of `tile` rows and
-# columns, and compute the weights of a tile again: exp(score - lse). No tensor is larger than q and than a tile. The inputs stay
-# as they are.
+# One head, causal, scores divided by √d. From the forward pass there are `q`, `k`, `v`, `out` `[n, d]` and `lse` `[n]`;
+# from the layer above comes `grad_out` `[n, d]`, the gradient of `out`. Return a tuple `(dq, dk, dv)` in float32.
+# `tile` is one `int` here: work in tiles of `tile` rows and `tile` columns, and compute the weights of a tile again:
+# exp(score - lse). No tensor that you make has more numbers than the larger of q and a tile. The inputs stay as they
+# are.
 #
 #     dV = Pᵀ dO        dP = dO Vᵀ        dS = P * (dP - delta)        dQ = dS K / √d        dK = dSᵀ Q / √d
 #
