@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 04 · The paged allocator
 #
-# - **You will** cut the cache into blocks, write the free list and the block table, serve several requests from one pool, and watch
-#   every block while requests come, grow and end.
-# - **Why** to reserve memory for the longest sequence leaves most of it empty. With blocks nearly all of it holds tokens, so
-#   several times as many requests fit on the same GPU.
+# - **You will** cut the cache into blocks, write the free list and the block table, serve several requests from one
+#   pool, and watch every block while requests come, grow and end.
+# - **Why** to reserve memory for the longest sequence leaves most of it empty. With blocks nearly all of it holds
+#   tokens, so several times as many requests fit on the same GPU.
 # - **Time** an hour, and two and a quarter hours for the exercises.
 # - **You need** lessons 02 and 03.
-# - **After it** you can read a server's block manager: you know what a block table, a slot mapping and a reference count are for,
-#   and which invariants must hold at all times.
+# - **After it** you can read a server's block manager: you know what a block table, a slot mapping and a reference
+#   count are for, and which invariants must hold at all times.
 
 # %% [markdown]
 # {{colab}}
@@ -28,20 +28,20 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## Memory in pages
 #
-# In lesson 03 the cache of a request had to be one contiguous piece, reserved before anybody knew how long the sequence would
-# grow. Does it have to be contiguous?
+# In lesson 03 the cache of a request had to be one contiguous piece, reserved before anybody knew how long the sequence
+# would grow. Does it have to be contiguous?
 #
-# The memory of a program does not have to be. A program sees one long row of addresses, its *virtual* memory. The machine has *physical* memory,
-# cut into **pages** of one size. A page table says which physical page stands behind each virtual page. Physical pages can be
-# anywhere. None is reserved: a page is allocated when it is first needed.
+# The memory of a program does not have to be. A program sees one long row of addresses, its *virtual* memory. The
+# machine has *physical* memory, cut into **pages** of one size. A page table says which physical page stands behind
+# each virtual page. Physical pages can be anywhere. None is reserved: a page is allocated when it is first needed.
 #
-# PagedAttention ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180)) does the same with keys and values. Its words, which are also
-# vLLM's:
+# PagedAttention ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180)) does the same with keys and values. Each thing
+# of the operating system has its counterpart:
 #
-# | operating system | here | |
+# | operating system | here | what it is |
 # |---|---|---|
 # | page | **block** | room for the keys and values of `block_size` tokens, in all layers |
-# | address | **slot** | room for one token: `block_id * block_size + offset` |
+# | address | **slot** | room for one token: `block_id * block_size + offset`. The offset is its place in the block, from 0 |
 # | page table | **block table** | the block ids of one sequence, in order |
 # | free pages | **free list** | the blocks that no request holds |
 #
@@ -60,12 +60,12 @@ empty = [-length % 16 for length in range(1, 2049)]
 print(f"sequences of 1 to 2,048 tokens: {sum(empty) / len(empty)} slots empty on average, {max(empty)} at most")
 
 # %% [markdown]
-# About half a block is empty, and never a whole one. The length of the sequence does not matter.
+# On average about half a block is empty. At most 15 slots are, however long the sequence is.
 #
 # ## Build it: a free list
 #
-# The **allocator** knows which blocks are free. It allocates them by number and takes them back. It knows nothing of requests and
-# tensors.
+# The **allocator** knows which blocks are free. It allocates them by number and takes them back. It knows nothing of
+# requests and tensors.
 
 # %%
 class FreeList:
@@ -73,7 +73,7 @@ class FreeList:
 
     def __init__(self, num_blocks, block_size):
         self.num_blocks, self.block_size = num_blocks, block_size
-        self.blocks = list(range(num_blocks))[::-1]  # the end is the top of the stack
+        self.blocks = list(range(num_blocks))[::-1]  # pop() takes from the end: block 0 first
 
     @property
     def num_free(self):
@@ -88,9 +88,9 @@ class FreeList:
         self.blocks += block_ids
 
 # %% [markdown]
-# If too few blocks are free, `allocate` returns None. **Out of memory is a result here, not a crash**: it is normal on a busy
-# server. Then the request waits, or another request gives up its blocks. `allocate` returns all n blocks or none. A part of them
-# would be of no use to the caller, and another request could not have it.
+# If too few blocks are free, `allocate` returns None. **Out of memory is a result here, not a crash**: it is normal on
+# a busy server. Then the request waits, or another request gives up its blocks. `allocate` returns all n blocks or
+# none. A part of them would be of no use to the caller, and another request could not have it.
 #
 # The **block table** belongs to one sequence. It allocates a block when the last one is full.
 
@@ -121,8 +121,9 @@ class Table:
         self.block_ids, self.num_tokens = [], 0
 
 # %% [markdown]
-# Two sequences grow side by side in a memory of 5 blocks of 4 tokens. Look at the block ids: neither sequence is contiguous, and
-# neither table has to know it.
+# Two sequences grow side by side in a memory of 5 blocks of 4 tokens. Look at the slots: neither sequence stays
+# contiguous, and neither table has to know it. For 6 more tokens `two` needs two more blocks, but one is free: None.
+# For 5 it needs one.
 
 # %%
 allocator = FreeList(num_blocks=5, block_size=4)
@@ -143,12 +144,14 @@ print("tables:", one.block_ids, two.block_ids, "· free:", allocator.num_free)
 #
 # `BlockAllocator` adds three things:
 #
-# - It **counts references**: how many tables hold a block. With one table a block that is always 1; in lesson 05 several tables
-#   share a block.
-# - It raises an error for a call that must be wrong, such as freeing a block twice.
+# - It **counts references**: how many tables hold a block. Here each block in use is in one table, so its count is 1.
+#   In lesson 05 several tables share a block.
+# - It raises `LedgerError` for a call that must be wrong, such as freeing a free block. The **ledger** is what the
+#   allocator and the tables keep: only integers.
 # - It writes what happens into a trace, from which the view below is drawn.
 #
-# `allocate` you have written; `free` is where the checks are. (`cache`, *hashed* and *evicted* belong to lesson 05. Here `cache` is None.)
+# You have written `allocate`. The checks are in `free`. (`cache`, *hashed* and *evicted* belong to lesson 05. Here
+# `cache` is None.)
 
 # %%
 show(BlockAllocator.free)
@@ -156,8 +159,8 @@ show(BlockAllocator.free)
 # %% [markdown]
 # It checks the whole list before it changes anything. So a call that raises an error changes nothing.
 #
-# No operation searches: in `BlockAllocator` a block leaves the free list at one end and comes back at the other. So a block should cost
-# the same in a memory of a thousand blocks and of a million. Is that so?
+# No operation searches: in `BlockAllocator` a block leaves the free list at one end and comes back at the other. So a
+# block should cost the same in a memory of a thousand blocks and of a million. Is that so?
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -171,7 +174,7 @@ def seconds_a_block(num_blocks):
         start = time.perf_counter()
         for _ in range(100):
             allocator.free(allocator.allocate(10))
-        best = min(best, (time.perf_counter() - start) / 1000)
+        best = min(best, (time.perf_counter() - start) / 1000)  # 100 times 10 blocks
     return best
 
 
@@ -179,10 +182,16 @@ for num_blocks in (1_000, 1_000_000):
     print(f"{num_blocks:>9,} blocks: {seconds_a_block(num_blocks) * 1e6:.2f} µs to allocate a block and free it")
 
 # %% [markdown]
+# It is so: the two times are about the same.
+#
 # ## Slots: where keys and values go
 #
-# So far there are only integers: the **ledger**. The tensors are in the **pool**, `KVPool`, which knows blocks and slots and nothing
-# else. The keys and values of new tokens are *scattered* to their slots. Those of a sequence are *gathered* through its block table.
+# So far there is only the ledger. The tensors are in the **pool**, `KVPool`, which knows blocks and slots and nothing
+# else. The keys and values of new tokens are *scattered* to their slots. Those of a sequence are *gathered* through its
+# block table.
+#
+# `pool.k` and `pool.v` have the shape `[num_layers, num_blocks, block_size, num_kv_heads, head_dim]`. In one layer,
+# `flatten(0, 1)` joins the blocks to one row of slots.
 
 # %%
 show(KVPool.write)
@@ -191,8 +200,8 @@ show(KVPool.write)
 show(KVPool.gather)
 
 # %% [markdown]
-# The slots of the tokens of a step are its **slot mapping**. We write the 10 tokens of the picture above into its blocks 7, 2 and 5,
-# with the keys 10, 20, 30, …, and read them back:
+# The slots of the tokens of a step are its **slot mapping**. We write the 10 tokens of the first section into its
+# blocks 7, 2 and 5, with the keys 10, 20, 30, …, and read them back:
 
 # %%
 pool = KVPool(model.config, num_blocks=8, block_size=4, device="cpu", dtype=torch.float32)
@@ -210,9 +219,10 @@ print("gathered again:", k[:, 0, 0].tolist())
 # %% [markdown]
 # ## The same tokens
 #
-# `PagedCache` scatters, gathers, and runs attention in plain torch over what was gathered. (On a GPU kernels read the blocks where
-# they are; lesson 08 builds them.) The model calls it like every other cache of this course. Here are the tokens of one prompt
-# three times: without a cache, with one contiguous cache, and with blocks of 4 in a pool whose free list was mixed.
+# `PagedCache` scatters, gathers, and runs attention in plain torch over what was gathered. (On a GPU kernels read the
+# blocks where they are; lesson 08 builds them.) The model calls it like every other cache of this course. Here are the
+# tokens of one prompt three times: without a cache, with one contiguous cache, and with blocks of 4 in a pool whose
+# free list was mixed.
 
 # %%
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
@@ -231,9 +241,10 @@ print("contiguous as naive:", contiguous == naive, "· paged as naive:", in_page
 # %% [markdown]
 # ## Several requests, one pool
 #
-# Now what a contiguous cache cannot do. `serve_paged` is a small server: requests arrive at some step, get one token a step, and
-# leave. All of them live in one pool. In a step the model runs once, on a *flat batch*: one list of tokens, with the whole prompt of each
-# new request and one token of each other request. The part with blocks is short. `BlockTable` is the library's `Table`:
+# All three give the same 60 tokens. Now several requests at once. `serve_paged` is a small server: requests arrive at
+# some step, get one token a step, and leave. All of them live in one pool. In a step the model runs once, on a *flat
+# batch*: one list of tokens, with the whole prompt of each new request and one token of each other request. The part
+# with blocks is short. `BlockTable` is the library's `Table`:
 #
 #     for each request that has all its tokens:      table.free()
 #     for each running request:                      table.append_slots(1)              None: it stands still in this step
@@ -264,8 +275,8 @@ print(f"the same tokens as alone, without a cache: {alike} of {len(requests)}")
 # %% [markdown]
 # ## See it
 #
-# On the left is a block table for each request, on the right physical memory. Step through it, or drag. Point at a block to see which
-# request holds it, and its place in the sequence.
+# On the left is a block table for each request, on the right physical memory. Step through it, or drag. Point at a
+# block to see which request holds it, and its place in the sequence.
 #
 # - Where does R0 continue when its first five blocks are full?
 # - Which requests get the blocks of R1 when it ends?
@@ -281,10 +292,13 @@ view
 # Steps to stop at:
 #
 # - **Step 3.** R2 arrives with 9 tokens and takes three blocks. It takes none for the tokens to come.
-# - **Step 11.** R1 has ended, and its blocks are free. Two steps later two of them are in other tables.
-# - **Step 17.** No block is free. R3 needs one for its next token, R5 needs four for its prompt, and both get None. They stand still.
-#   When R0 ends, two steps later, they go on.
-# - **Step 21.** R5 has blocks that R0 held. Its table is 12, 4, 3, 2, 1: only the table knows the order of the sequence.
+# - **Step 5.** The first five blocks of R0 are full. It continues in block 12.
+# - **Step 11.** R1 has ended, and its five blocks are free. At step 17 all five are in the tables of R0, R2, R3 and R4.
+# - **Step 15.** R5 arrives. Its prompt needs four blocks, and one is free. It gets None and waits.
+# - **Step 17.** No block is free. R3 needs one for its next token, gets None and stands still for two steps. At step 19
+#   R0 ends, and R3 and R5 go on.
+# - **Step 21.** R5 has blocks that R0 held. Its table is 12, 4, 3, 2, 1: only the table knows the order of the
+#   sequence.
 #
 # An allocator of your own works with the same cache and the same view: `PagedCache(pool, MyAllocator(24, 4))` and
 # `trace.watch(MyAllocator(24, 4))`. In the exercises you do both.
@@ -295,10 +309,11 @@ view.snapshot(step=21)
 # %% [markdown]
 # ## Measure: the same requests as in lesson 03
 #
-# In lesson 03 we drew requests with the lengths of real conversations and served them in the memory that OPT 13B leaves on an A100
-# with 40 GB, under three policies that reserve. Now the same requests with blocks. `simulate_paged` uses the real allocator and block
-# tables, and no model. If a running request finds no block, the newest request is **preempted**: it loses its blocks and starts again
-# later. Lesson 11 is about preemption; here it is only counted.
+# In lesson 03 we drew requests with the lengths of real conversations and served them in the memory that OPT 13B leaves
+# on an A100 with 40 GB, under three policies that reserve. Now the same requests with blocks. `simulate_paged` uses the
+# real allocator and block tables, and no model. If a running request finds no block, the newest request is
+# **preempted**: it loses its blocks and starts again later. Lesson 11 is about preemption; here it is only counted. The
+# columns are those of lesson 03. With blocks nothing is reserved: all empty slots of last blocks count as internal.
 
 # %%
 predict("04.requests", "With the maximum reserved, 7 requests run at once in this memory. How many with blocks of 16?",
@@ -326,23 +341,26 @@ from course_lib.viz import chart, panel
 
 pairs = [("maximum", "Orca (Max)"), ("power of two", "Orca (Pow2)"), ("exact", "Orca (Oracle)"), ("paged", "vLLM")]
 names = [f"{mine} / {published}" for mine, published in pairs]
+print("published:", ", ".join(f"{name} {PUBLISHED[name]['used']:.1%}" for _, name in pairs))
 chart("Memory of the cache that holds tokens: reserved in one piece, and in blocks",
       {"ours": (names, [100 * ours[mine]["used"] for mine, _ in pairs]),
        "published": (names, [100 * PUBLISHED[published]["used"] for _, published in pairs])},
       x="policy", y="memory that holds tokens", y_unit="%", kind="bars")
 
 # %% [markdown]
-# The paper found 96.3 % in use with blocks, and 20.4 % to 38.2 % before. That is what blocks are for: no token gets faster, but more
-# requests run at once, here 32 instead of 7. Lesson 09 shows what a GPU gains from that.
+# The paper found 96.3 % in use with blocks, and 20.4 % to 38.2 % with the other policies. That is what blocks are for:
+# no token gets faster, but more requests run at once, here 32 instead of 7. Lesson 09 shows what a GPU gains from that.
 #
-# Blocks have two costs. Attention has to follow a table. And because nothing is reserved, memory can run out in the middle of a sequence;
-# then a request is preempted, and its tokens are computed again. Here that happens 1,047 times, because this server starts a request as
-# soon as its prompt fits, even into the last free block. A server can keep a few blocks back for that, as lesson 11 does.
+# Blocks have two costs. Attention has to follow a table. And because nothing is reserved, memory can run out in the
+# middle of a sequence; then a request is preempted, and its tokens are computed again. Here that happens 1,047 times.
+# This server starts a request as soon as its prompt fits, even into the last free block. A server can keep a few blocks
+# back, as lesson 11 does.
 #
 # ## How large is a block?
 #
-# A small block wastes few slots. But then the table is long, and the allocator is called more often. Both sides, counted, for blocks of
-# 1 to 256 tokens:
+# A small block wastes few slots. But then the table is long, and the allocator has more blocks to allocate. Here are
+# both, for blocks of 1 to 256 tokens. The simulation now has 3,000 steps, not 8,000, so the line of 16 differs a little
+# from the table above.
 
 # %%
 sizes = [1, 2, 4, 8, 16, 32, 64, 128, 256]
@@ -350,16 +368,16 @@ swept = {}
 for size in sizes:
     allocator = BlockAllocator(OPT_13B_SLOTS // size, size)
     swept[size] = mean_shares(simulate_paged(many, allocator, 3000)[1000:])
-print(f"{'block_size':>10} {'wasted':>8} {'a request':>10} {'at once':>8}   {'table entries':>13} {'blocks asked for':>17}")
-print(f"{'':>10} {'':>8} {'in slots':>10} {'':>8}   {'a request':>13} {'per 1,000 tokens':>17}")
+print(f"{'block_size':>10} {'wasted':>8} {'wasted slots':>13} {'requests':>9} {'table entries':>14}")
+print(f"{'':>10} {'':>8} {'a request':>13} {'at once':>9} {'a request':>14}")
 for size, shares in swept.items():
     taken = (shares["used"] + shares["internal"]) * OPT_13B_SLOTS
-    print(f"{size:>10} {shares['internal']:>8.1%} {shares['internal'] * OPT_13B_SLOTS / shares['requests']:>10.1f} {shares['requests']:>8.1f}   "
-          f"{taken / size / shares['requests']:>13.1f} {1000 / size:>17.1f}")
+    print(f"{size:>10} {shares['internal']:>8.1%} {shares['internal'] * OPT_13B_SLOTS / shares['requests']:>13.1f} "
+          f"{shares['requests']:>9.1f} {taken / size / shares['requests']:>14.1f}")
 
 # %% [markdown]
-# From line to line the blocks are twice as large. A request wastes about (block_size − 1) / 2 slots, the third column: from 8
-# tokens a block on this about doubles. The table about halves.
+# From line to line the blocks are twice as large. A request wastes about (block_size − 1) / 2 slots, the third column:
+# from 8 tokens a block on this about doubles. The table about halves.
 
 # %%
 entries = [(swept[s]["used"] + swept[s]["internal"]) * OPT_13B_SLOTS / s / swept[s]["requests"] for s in sizes]
@@ -370,7 +388,8 @@ chart("What a block size costs",
             reference={"16": ("x", 16)}))
 
 # %% [markdown]
-# Neither curve shows one best size. So we measure what a small block costs in time, on this machine:
+# Neither curve shows one best size. So we measure two times on this machine: of `append_slots(1)`, for a token, and of
+# a gather, for a layer.
 
 # %% tags=["nbval-ignore-output"]
 def best_of(act, repeats=7):
@@ -396,9 +415,10 @@ for size in sizes:
     print(f"{size:>10} {best_of(lambda: grow(size)) / 1024 * 1e6:>13.2f} µs {gathering * 1e6:>29.0f} µs")
 
 # %% [markdown]
-# Up to blocks of 8 or 16 tokens the time of the ledger falls. With larger blocks it grows again, because `append_slots` lists the slots of
-# the whole last block. (An engine has a shorter way for one token.) The gather on a CPU depends less on the block size: it always copies all keys and values, in every layer of every step. The kernel of lesson 08 does not gather:
-# it reads the blocks where they are. Recorded on an H200:
+# Up to blocks of 8 or 16 tokens the time of the ledger falls. With larger blocks it grows again: `append_slots` lists
+# the slots of the whole last block and returns one of them. (`append_own_slot` is a shorter way.) The gather on a CPU
+# depends less on the block size: it always copies all keys and values, in every layer of every step. The kernel of
+# lesson 08 does not gather: it reads the blocks where they are. Recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -406,30 +426,33 @@ from course_lib.recorded import recorded
 recorded("04")
 
 # %% [markdown]
-# GB/s are bytes of keys and values, counted once, per second. To gather first means to read them, write them in order, and read them again.
-# This kernel is as fast with blocks of one token as with blocks of 256: the 128 numbers that a head keeps of one token lie side by side,
-# and they are enough to read memory at full speed.
+# GB/s are bytes of keys and values, counted once, per second. To gather first means to read them, write them in order,
+# and read them again. Following the table is about as fast with blocks of one token as with blocks of 256: 4,299 and
+# 4,220. The 128 numbers of a key of one head lie side by side in a block of any size.
 #
-# So why 16, and not 4? With blocks of 4, 0.3 % of the memory is wasted instead of 1.4 %, and 30.2 requests run at once instead of 30.0.
-# That is paid for with work for each block: the tables are four times as long, the allocator allocates four times as many blocks, and
-# prefix caching needs four times as many hashes and look-ups (lesson 05). With blocks of 256, a fifth of the memory is wasted, and
-# 24.8 requests run. At 16 neither side counts for much. The paper made 16 its default (section 7.2): with smaller blocks its own kernels
-# did not use the GPU fully, and with larger ones more memory was wasted.
+# So why 16, and not 4? With blocks of 4, 0.3 % of the memory is wasted instead of 1.4 %, and 30.2 requests run at once
+# instead of 30.0. That is paid for with work for each block: the tables are four times as long, the allocator allocates
+# four times as many blocks, and prefix caching needs four times as many hashes and look-ups (lesson 05). With blocks of
+# 256, a fifth of the memory is wasted, and 24.8 requests run. At 16 neither side counts for much. The paper made 16 its
+# default (section 7.2): with smaller blocks its own kernels did not use the GPU fully, and with larger ones more memory
+# was wasted.
 #
 # ## Invariants
 #
-# An error in a ledger does not crash. It loses a block, or gives one block to two requests. An hour later the server is full although
-# little runs, or it answers a question with another request's words. So one says what must be true, and checks it:
+# An error in a ledger often does not crash. It loses a block, or gives one block to two requests. An hour later the
+# server is full although little runs, or it answers a question with another request's words. So one says what must be
+# true, and checks it:
 #
-# 1. **Every block once.** Each id is either in the free list, once, or in use.
+# 1. **Every block once.** Each id is either in the free list, once, or in use: its reference count is above 0.
 # 2. **Zero is free.** The reference count of a block is 0 exactly when the block is in the free list.
 # 3. **Counted holders.** The reference count of a block is the number of tables that hold it.
-# 4. **No ghosts.** No live table holds a free block. (This follows from 2 and 3; it is said on its own because it is the error that readers
-#    of an answer see.)
+# 4. **No ghosts.** No table holds a free block. (This follows from 2 and 3; it is said on its own because it is the
+#    error that readers of an answer see.)
 #
 # A statement that must hold at all times is an **invariant**. The first two concern the allocator alone, and
 # `BlockAllocator.check_integrity()` compares the ids in its free list with its counts. The third needs all tables:
-# `KVCacheManager.check_integrity()`. Here they are, checked after each of 5,000 random operations:
+# `KVCacheManager.check_integrity()` of the engine does that. Here `look` checks them after each of 5,000 random
+# operations:
 
 # %%
 import random
@@ -446,12 +469,12 @@ def look(allocator, tables):
 
 draw, allocator, tables, did = random.Random(0), BlockAllocator(40, 4), [], Counter()
 for _ in range(5000):
-    what = draw.choice(["begin", "grow", "grow", "grow", "end"])
+    what = draw.choice(["begin", "grow", "grow", "grow", "end"]) if tables else "begin"
     if what == "begin":
         tables.append(BlockTable(allocator))
-    if what == "grow" and tables and draw.choice(tables).append_slots(draw.randint(1, 9)) is None:
+    if what == "grow" and draw.choice(tables).append_slots(draw.randint(1, 9)) is None:
         what = "no room"
-    if what == "end" and tables:
+    if what == "end":
         tables.pop(draw.randrange(len(tables))).free()
     look(allocator, tables)
     did[what] += 1
@@ -460,9 +483,9 @@ print("all hold after each of 5,000 operations:", dict(sorted(did.items())))
 # %% [markdown]
 # ## Break it
 #
-# The `FreeList` of this lesson counts nothing. Suppose a user, the *guest*, closes the connection. One part of the server sees that and frees the
-# guest's blocks. Nettle's story arrives and gets them. Then another part of the server sees that the guest's request has ended, and frees
-# the same blocks again. Then Rowan's story arrives.
+# The `FreeList` of this lesson counts nothing. Suppose a user, the *guest*, closes the connection. One part of the
+# server sees that and frees the guest's blocks. Nettle's story arrives and gets them. Then another part of the server
+# sees that the guest's request has ended, and frees the same blocks again. Then Rowan's story arrives.
 
 # %%
 predict("04.double_free", "What happens when the guest's blocks are freed a second time, and Rowan's story comes?",
@@ -476,7 +499,7 @@ stories = {
 question = "\n\nWhoever can answer gets the last potato.\n\nWhat did {} like best?"
 
 
-class Believer(FreeList):
+class Uncounted(FreeList):
     """FreeList as BlockTable needs it. It counts nothing, so it returns 1 for every block."""
 
     def ref_count(self, block_id):
@@ -487,17 +510,18 @@ from course_lib.practice.play import double_free
 
 for twice in (False, True):
     trace = Trace()
-    answers = double_free(model, tokenizer, trace.watch(Believer(24, 8)), trace, stories, question, twice)
+    answers = double_free(model, tokenizer, trace.watch(Uncounted(24, 8)), trace, stories, question, twice)
     print(f"the guest's blocks are freed {'twice' if twice else 'once'}:")
     for name, (answer, blocks) in answers.items():
         print(f"   What did {name} like best? {answer:<36} blocks {blocks}")
 
 # %% [markdown]
-# No error is raised. Rowan's story overwrites Nettle's, and the model answers from what it finds: asked about the toad, it says what the
-# frog likes. On a server that is worse than a crash. One user's answer is made from another user's text, and neither of them notices.
+# No error is raised. Rowan's story overwrites Nettle's, and the model answers from what it finds: asked about the toad,
+# it says what the frog likes. On a server that is worse than a crash. One user's answer is made from another user's
+# text, and neither of them notices.
 #
-# The view compares what the allocator did with what the tables hold. R0 is the guest, R1 is Nettle's story, R2 is Rowan's. It opens at
-# step 3, when R2 arrives. Which blocks are in both tables?
+# The view compares what the allocator did with what the tables hold. R0 is the guest, R1 is Nettle's story, R2 is
+# Rowan's. It opens at step 3, when R2 arrives. Which blocks are in both tables?
 
 # %%
 broken = memory_view(trace)
@@ -505,12 +529,13 @@ broken.step = 3
 broken
 
 # %% [markdown]
-# Which invariant fails? After the second free, Nettle's live table holds blocks that are in the free list. That is the fourth
-# invariant, and the first fails with it: these blocks are in the free list and in use.
+# Blocks 0, 1 and 2 are in both tables, and the count of each is 1. So the third invariant fails. The fourth failed
+# before that: after the second free, Nettle's table held blocks that were in the free list.
 #
 # ## What counting detects, and what not
 #
-# `BlockAllocator` counts references. Does it stop the second free? That depends on whether the blocks have another holder by then:
+# `BlockAllocator` counts references. Does it stop the second free? That depends on whether the blocks have another
+# holder by then:
 
 # %%
 from course_lib.errors import LedgerError
@@ -547,12 +572,13 @@ for another_holder in (False, True):
 
 # %% [markdown]
 # - **No other holder.** The count is 0 already, so `free` raises `LedgerError`.
-# - **Another holder.** The second free takes *Nettle's* reference. The allocator cannot know whose reference it takes: it counts holders and
-#   does not know them. `free` raises nothing, and `check_integrity()` finds nothing, because its counts agree with its free list. Rowan gets the same blocks. Only
-#   the third invariant shows the error, because it looks at the tables.
+# - **Another holder.** The second free takes *Nettle's* reference. The allocator cannot know whose reference it takes:
+#   it counts holders and does not know them. `free` raises nothing, and `check_integrity()` finds nothing, because its
+#   counts agree with its free list. Rowan gets the same blocks. Then only the third invariant fails, and only the
+#   tables show that.
 #
-# So counting is not enough. The reference must belong to somebody. In `course_lib` only a `BlockTable` frees blocks, and a table can be freed
-# once:
+# So counting is not enough. The reference must belong to somebody. In the engine of `course_lib` each request frees
+# blocks only through its `BlockTable`, and a table can be freed once:
 
 # %%
 allocator = BlockAllocator(24, 8)
@@ -575,27 +601,28 @@ guesses("04")
 # %% [markdown]
 # ## Three questions
 #
-# <details><summary><b>1. Blocks of 1 token waste nothing. Why does nobody use them?</b></summary>
+# <details><summary><b>1. Blocks of 1 token waste nothing. What do they cost?</b></summary>
 #
-# The table is then as long as the sequence, and the allocator is called for every token. With 16 there is a sixteenth of both, and a request
-# wastes 7 or 8 slots beside hundreds that hold tokens. The kernel above would not mind.
+# The table is then as long as the sequence, and the allocator allocates a block for every token. With 16 there is a
+# sixteenth of both, and a request wastes 7 or 8 slots beside hundreds that hold tokens. The kernel above is about as
+# fast with both.
 # </details>
 #
 # <details><summary><b>2. Two requests need a block each, and one is free. What does <code>allocate(1)</code> return to the second, and what
 # then?</b></summary>
 #
-# None. Nothing has changed and nothing is wrong. The request stands still in this step and tries again in the next one, or the server preempts
-# a request. The scheduler decides that (lesson 11), not the allocator.
+# None. Nothing has changed and nothing is wrong. The request stands still in this step and tries again in the next one,
+# or the server preempts a request. The scheduler decides that (lesson 11), not the allocator.
 # </details>
 #
 # <details><summary><b>3. External fragmentation is 0 with blocks. Why?</b></summary>
 #
-# It comes from gaps that are too small for a piece. All blocks have one size and a table takes any of them, so no gap is too small. What is
-# left is internal: the empty slots of last blocks.
+# It comes from gaps that are too small for a piece. All blocks have one size and a table takes any of them, so no gap
+# is too small. What is left is internal: the empty slots of last blocks.
 # </details>
 #
 # ## Next
 #
 # [exercises/04_paged_allocator.ipynb](../exercises/04_paged_allocator.ipynb):
-# write `BlockAllocator`, `BlockTable`, `slot_mapping`, `gather` and `page_size`
-# yourself, and find the leak in somebody else's allocator. In lesson 05 sequences share blocks.
+# write `BlockAllocator`, `BlockTable`, `slot_mapping`, `gather` and `page_size` yourself, and find the leak in somebody
+# else's allocator. In lesson 05 sequences share blocks.

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Exercises 04 · The paged allocator
 #
-# Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a block, and a function that finds the
-# leak in an allocator of somebody else. The checks run hundreds of small programs on what you write. When one fails, the
-# check shortens it to the fewest calls that still fail. `hint("04.allocator")` goes one step further each time you call it.
-# A list, dict or tensor that your function returns is a new one in every call.
+# Six pieces: the allocator, the block table, the slot mapping, the gather, the size of a block, and a function that
+# finds the leak in an allocator of somebody else. The checks run hundreds of small programs on what you write. When one
+# fails, the check shortens it to the fewest calls that still fail. `hint("04.allocator")` goes one step further each
+# time you call it. A list, dict or tensor that your function returns is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -23,22 +23,23 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 04.allocator · A free list with counts
 #
-# Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`. In a new allocator all of them are free. Which free block
-# is allocated first is up to you.
+# Write the allocator. Blocks are numbers, 0 to `num_blocks - 1`. In a new allocator all of them are free. Which free
+# block is allocated first is up to you.
 #
-# - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0: the result is `[]`. If fewer than
-#   n blocks are free, it returns None and allocates nothing.
-# - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is free, or an
-#   id that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
-# - `free(block_ids)` takes one holder from each block. A block without a holder is free again. If the list names a block more
-#   often than it has holders, or an id that does not exist, it raises `LedgerError`, and no block is freed.
-# - `num_free` (an attribute or a property, read without brackets) is the number of free blocks. `ref_count(block_id)` is the
-#   number of holders of a block. `num_blocks` and `block_size` are attributes.
-# - `check_integrity()` raises `IntegrityError` if a block is in the free list twice, if a block is free and has holders, or if a
-#   block is neither free nor held. Otherwise it returns nothing.
+# - `allocate(n=1)` returns a new list of n different free blocks. From then on each has one holder. n may be 0: the
+#   result is `[]`. If fewer than n blocks are free, it returns None and allocates nothing.
+# - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is
+#   free, or an id that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
+# - `free(block_ids)` takes one holder from each block. A block without a holder is free again. If the list names a
+#   block more often than it has holders, or an id that does not exist, it raises `LedgerError`, and no block is freed.
+# - `num_free` (an attribute or a property, read without brackets) is the number of free blocks. `ref_count(block_id)`
+#   is the number of holders of a block. `num_blocks` and `block_size` are attributes.
+# - `check_integrity()` raises `IntegrityError` if a block is in the free list twice, if a block is free and has
+#   holders, or if a block is neither free nor held. Otherwise it returns nothing. The check tests it on copies of your
+#   allocator in which it has changed your containers.
 #
-# The lists that you are given belong to the caller: do not change them. Each operation except `check_integrity` must cost the
-# same with a million blocks as with a thousand; the check counts the items that your containers touch.
+# The lists that you are given belong to the caller: do not change them. Each operation except `check_integrity` must
+# cost the same with a million blocks as with a thousand; the check counts the items that your containers touch.
 
 # %% nbgrader={"grade_id": "allocator", "solution": true} course={"exercise": "04.allocator"}
 class BlockAllocator:
@@ -138,13 +139,14 @@ memory_view(trace)
 #
 # Write the block table of one sequence, over an allocator as above.
 #
-# - `append_slots(n)` takes slots for n more tokens and returns them as a list; a slot is `block_id * block_size + offset`. It
-#   allocates a block only when a token needs it. n may be 0: then it returns an empty list and allocates nothing. If too
-#   few blocks are free, it returns None and changes nothing.
-# - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises `ParameterError`, also
-#   for a negative position.
+# - `append_slots(n)` takes slots for n more tokens and returns them as a list of ints. A slot is
+#   `block_id * block_size + offset`. It allocates a block only when a token needs it. n may be 0: then it returns an
+#   empty list and allocates nothing. If too few blocks are free, it returns None and changes nothing.
+# - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises
+#   `ParameterError`, also for a negative position.
 # - `free()` frees all blocks and leaves the table empty. On a table without blocks it does nothing.
-# - `block_ids` is the list of its blocks, in the order of the sequence. `num_tokens` is the number of its tokens, an int.
+# - `block_ids` is the list of its blocks, in the order of the sequence. `num_tokens` is the number of its tokens, an
+#   int.
 
 # %% nbgrader={"grade_id": "block_table", "solution": true} course={"exercise": "04.block_table"}
 class BlockTable:
@@ -188,13 +190,14 @@ class BlockTable:
 check("04.block_table", BlockTable)
 
 # %% [markdown]
-# ## 04.slot_mapping · A step of many requests
+# ## 04.slot_mapping · From positions to slots
 #
-# A step holds tokens of several sequences in one flat batch, at least one token. Compute the slot of each. Without a loop it
-# is two lines.
+# A step holds tokens of several sequences in one flat batch, at least one token. Compute the slot of each. Without a
+# loop it is two lines.
 #
 # - `block_tables`: int64 `[num_seqs, max_blocks]`, a row for each sequence, padded with -1;
-# - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence, however large;
+# - `seq_ids`, `positions`: int64 `[num_tokens]`, the sequence of each token and its position in that sequence. Positions
+#   and slots can be too large for int32 and float32;
 # - returns the slots, an int64 tensor `[num_tokens]`. The three tensors are not changed.
 
 # %% nbgrader={"grade_id": "slot_mapping", "solution": true} course={"exercise": "04.slot_mapping"}
@@ -215,9 +218,10 @@ check("04.slot_mapping", slot_mapping)
 #
 # - `k_cache`, `v_cache`: `[num_blocks, block_size, num_kv_heads, head_dim]`;
 # - `block_table`: int64 `[max_blocks]`, the blocks of the sequence in order, padded with -1;
-# - returns a pair, k and v of its first `num_tokens` tokens (at least one): `[num_tokens, num_kv_heads, head_dim]` each, in the
-#   dtype of the pool and with exactly its numbers: new tensors, no views of the pool. The pool and the table are not changed. Slots and blocks of other sequences
-#   may hold anything, nan too.
+# - returns a pair, k and v of its first `num_tokens` tokens (at least one): `[num_tokens, num_kv_heads, head_dim]`
+#   each, in the dtype of the pool and with exactly its numbers. Both are new tensors, no views of the pool.
+#
+# The pool and the table are not changed. Slots and blocks of other sequences may hold anything, nan too.
 
 # %% nbgrader={"grade_id": "gather", "solution": true} course={"exercise": "04.gather"}
 def gather(k_cache, v_cache, block_table, num_tokens):
@@ -234,13 +238,14 @@ check("04.gather", gather)
 # %% [markdown]
 # ## 04.page_size · How large is a block?
 #
-# `lengths` are the numbers of tokens of one request or more; each is at least 1. Choose the largest of `block_sizes` that
-# wastes at most the share `most_wasted`, a number from 0 to 1: 0.05 stands for 5 %. What is wasted are the empty slots in the
-# last blocks, as a share of all slots that the requests take together. Exactly `most_wasted` is allowed, and nothing above it.
+# `lengths` are the numbers of tokens of one request or more; each is at least 1. Choose the largest of `block_sizes`
+# that wastes at most the share `most_wasted`, a number from 0 to 1: 0.05 stands for 5 %. What is wasted are the empty
+# slots in the last blocks, as a share of all slots that the requests take together. Exactly `most_wasted` is allowed,
+# and nothing above it.
 #
-# Return a dict of three ints: `{"block_size": …, "blocks": …, "wasted": …}`, the size, the number of blocks of all requests
-# together, and the number of empty slots. If every size wastes more, return None. Neither list is changed; `block_sizes` comes in
-# any order.
+# Return a dict of three ints: `{"block_size": …, "blocks": …, "wasted": …}`, the size, the number of blocks of all
+# requests together, and the number of empty slots. If every size wastes more, return None. Neither list is changed;
+# `block_sizes` comes in any order.
 
 # %% nbgrader={"grade_id": "page_size", "solution": true} course={"exercise": "04.page_size"}
 def page_size(lengths, block_sizes, most_wasted):
@@ -267,10 +272,10 @@ for most_wasted in (0.01, 0.02, 0.05, 0.1):
     print(f"at most {most_wasted:.0%} wasted:", page_size(lengths, [1, 2, 4, 8, 16, 32, 64, 128, 256], most_wasted))
 
 # %% [markdown]
-# ## 04.find_the_leak · Somebody else's allocator
+# ## 04.find_the_leak · Which operation leaks?
 #
-# `LedgerA` to `LedgerD` are allocators with one fault each, in one operation. A fault may show only from the third call of its
-# operation on, and only when a list of several blocks is given.
+# `LedgerA` to `LedgerD` are allocators with one fault each, in one operation. A fault may show only from the third call
+# of its operation on, and only when a list of several blocks is given.
 
 # %%
 from course_lib.practice.play import LedgerA, LedgerB, LedgerC, LedgerD
@@ -282,16 +287,17 @@ for kind in (LedgerA, LedgerB, LedgerC, LedgerD):
     print(block_ids, "were taken and given back;", allocator.num_free, "of 8 are free")
 
 # %% [markdown]
-# Write a function that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it has
-# `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair, as a tuple or a list: the operation (`"allocate"`,
-# `"fork"` or `"free"`), and what it breaks:
+# Write a function that finds the fault from outside. `make_allocator(num_blocks, block_size)` makes a new allocator; it
+# has `allocate`, `fork`, `free`, `num_free` and `ref_count`. Return a pair, as a tuple or a list: the operation
+# (`"allocate"`, `"fork"` or `"free"`), and what it breaks:
 #
 # - `"lost"`: `num_free` is smaller than the number of blocks without a holder, so a block is lost;
 # - `"twice"`: `num_free` is larger, so a block will be given to two requests;
-# - `"count"`: `num_free` is right (compare it first), but `ref_count(b)` of some block is not the number of its holders.
+# - `"count"`: `num_free` is right (compare it first), but `ref_count(b)` of some block is not the number of its
+#   holders.
 #
-# If nothing is wrong, return None. (To return None from `allocate(n)` with fewer than n free blocks is right; to lose blocks
-# by it is not.)
+# If nothing is wrong, return None. (To return None from `allocate(n)` with fewer than n free blocks is right; to lose
+# blocks by it is not.)
 
 # %% nbgrader={"grade_id": "find_the_leak", "solution": true} course={"exercise": "04.find_the_leak"}
 def find_the_leak(make_allocator):

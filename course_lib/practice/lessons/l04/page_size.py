@@ -112,7 +112,7 @@ UNTOUCHED = [untouched([5, 9], [8, 1, 4]), untouched([9, 5], [16, 2]), untouched
 
 PAGE_SIZE = Exercise(
     id="04.page_size",
-    title="How large is a page?",
+    title="How large is a block?",
     name="page_size",
     cases="workloads",
     properties=[
