@@ -1,14 +1,14 @@
 # %% [markdown]
 # # 05 · Sharing and eviction
 #
-# - **You will** let several sequences hold the same block, copy it only before one of them writes, find computed blocks again by their
-#   content, and decide which to evict when memory is full.
-# - **Why** people ask for several answers to one prompt, and thousands of prompts begin with the same instructions. What is equal should
-#   be kept once and computed once.
+# - **You will** let several sequences hold the same block, copy it only before one of them writes, find computed blocks
+#   again by their content, and decide which to evict when memory is full.
+# - **Why** people ask for several answers to one prompt, and thousands of prompts begin with the same instructions.
+#   What is equal should be kept once and computed once.
 # - **Time** an hour, and two and a quarter hours for the exercises.
 # - **You need** lesson 04.
-# - **After it** you can count what sharing saves, in blocks and in tokens, and say why a server hashes only full blocks, chains the
-#   hashes, and always computes at least one token.
+# - **After it** you can count what sharing saves, in blocks and in tokens, and say why a server hashes only full
+#   blocks, chains the hashes, and always computes at least one token.
 
 # %% [markdown]
 # {{colab}}
@@ -28,29 +28,30 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## One prompt, several samples
 #
-# A chat window offers three answers to choose from. A programming assistant generates ten programs and keeps those that pass the tests.
-# This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
+# A chat window offers three answers to choose from. A programming assistant generates ten programs and keeps those that
+# pass the tests. This is **parallel sampling**: one prompt, several continuations, each with its own random numbers.
 #
-# Until each sample has its first token, all have the same sequence. So they can hold the same blocks. The allocator of lesson 04 counts
-# references: `fork(block_ids)` adds a reference to each block, `free(block_ids)` takes one away, and a block is free when its
-# **reference count** is 0.
+# Until each sample has its first token, all have the same sequence. So they can hold the same blocks. The allocator of
+# lesson 04 counts references: `fork(block_ids)` adds a reference to each block, `free(block_ids)` takes one away, and a
+# block is free when its **reference count** is 0.
 #
 # There is one difficulty. A prompt seldom ends where a block ends:
 #
-#     prompt      | Once upon a time | there lived a ... |      block_size 4: one slot is left in the last block
+#     prompt      | Once upon a time | there lived a ___ |      block_size 4: one slot is left in the last block
 #     sample A    |                  |               fox |      A must write "fox" into it,
 #     sample B    |                  |               hen |      and B must write "hen" into it
 #
-# Full blocks are never written again, so they can stay shared. The last block is written. Before a sample writes into a block that others
-# hold too, it gets a copy: **copy-on-write**, as in an operating system after `fork()`.
+# Full blocks are never written again, so they can stay shared. The last block is written. Before a sample writes into a
+# block that others hold too, it gets a copy: **copy-on-write**, as in an operating system after `fork()`.
 #
-# (vLLM's first engine did this. Its present core has no fork of block tables any more: a request with n samples becomes n requests with one
-# prompt, which find each other's full blocks in the prefix cache of the second half of this lesson. Copy-on-write is still the plainest way to
-# see what it takes to share a block.)
+# (vLLM's first engine did this. Its present core has no fork of block tables any more: a request with n samples becomes
+# n requests with one prompt, which find each other's full blocks by their content, as in the second half of this
+# lesson. Copy-on-write is still the plainest way to see what it takes to share a block.)
 #
 # ## Build it
 #
-# Here is a block table that can be forked. Compared to lesson 04, `fork` and `copy_last` are new.
+# Here is a block table that can be forked. `fork`, `copy_last` and the `elif` are new. Unlike the table of lesson
+# 04 it does not check whether enough blocks are free.
 
 # %%
 class Table:
@@ -89,9 +90,10 @@ class Table:
 
 
 # %% [markdown]
-# The ledger only records that a copy is needed, as a pair `(source, destination)` in `allocator.copies`. `PagedCache` makes the copies in the
-# tensors before it writes anything. Two helpers for this lesson: a memory, and one step of the model for any number of sequences.
-# `write_samples` gives each table a new token in each step, until all have enough.
+# The ledger only records that a copy is needed, as a pair `(source, destination)` in `allocator.copies`. `PagedCache`
+# makes the copies in the tensors before it writes anything. Two helpers for this lesson: a memory, and one step of the
+# model for any number of sequences. `write_samples` gives each table a new token in each step, until each sample has
+# `max_tokens` tokens.
 
 # %%
 def memory(num_blocks, block_size, **how):
@@ -118,6 +120,7 @@ predict("05.copies", "A prompt of 23 tokens in blocks of 4: the last block holds
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
 params = [SamplingParams(temperature=1.0, seed=seed, max_tokens=14, ignore_eos=True) for seed in range(3)]
 
+print(len(prompt), "tokens in the prompt")
 allocator, cache = memory(24, 4)
 made, copy_blocks = [], cache.pool.copy_blocks
 cache.pool.copy_blocks = lambda copies: (made.extend(copies), copy_blocks(copies))  # to see which copies are made
@@ -128,20 +131,23 @@ logits = forward(cache, [first], [prompt])  # the prompt goes through the model 
 tables = [first, first.fork(), first.fork()]
 samples = write_samples(forward, cache, tables, logits, params)
 for table, sample in zip(tables, samples):
-    print(table.block_ids, tokenizer.decode(sample))
+    print(table.block_ids, repr(tokenizer.decode(sample)))
 print("copies made:", made)
 print("the same as each sample alone:", samples == [generate_naive(model, prompt, p) for p in params])
 
 # %% [markdown]
-# Three samples make two copies. The first two that write find that other tables hold the block, so they get a copy. By then the third holds
-# it alone and writes into it. The five full blocks of the prompt are in all three tables and once in memory.
+# Three samples make two copies. The first two that write find that other tables hold the block, so they get a copy. By
+# then the third holds it alone and writes into it. The five full blocks of the prompt are in all three tables and once
+# in memory. Each sample has the tokens that it has alone.
 #
 # ## The same in `course_lib`
 #
-# `BlockTable.append_slots` does what your `append_slot` and `copy_last` do, for many tokens at once. It counts the blocks of the copy and the
-# new ones first, so that a call for which memory is too small changes nothing. Three of its helpers are not shown. `_shared_last_block`
-# returns the block that needs a copy, or None. `_allocate_instead_of` allocates the new blocks and releases that block.
-# `_replace_last` reports the copy, and puts the first new block in its place. `cached` belongs to the second half of this lesson.
+# `BlockTable.append_slots` does what your `append_slot` and `copy_last` do, for many tokens at once. It counts the
+# blocks of the copy and the new ones first, so that a call for which memory is too small changes nothing. Three of its
+# helpers are not shown. `_shared_last_block` returns the block that needs a copy, or None. `_allocate_instead_of`
+# allocates the new blocks and takes this table's reference from that block. `_replace_last` reports the copy, and puts
+# the first new block in its place. `_owns_last` is true when the last block is known to be in no other table. `cached`,
+# `sharing` and *hashed* belong to the second half of this lesson.
 
 # %%
 show(BlockTable.append_slots)
@@ -149,8 +155,9 @@ show(BlockTable.append_slots)
 # %% [markdown]
 # ## See it
 #
-# The same three samples with the library's table, recorded. `×3` is a reference count. The view opens at step 6,
-# where B leaves the last block of the prompt for a copy. A has its copy already. C holds the block alone from then on, and stays.
+# The same three samples with the library's table, recorded. `×3` is a reference count. A step of this view is one
+# change of the ledger, not a step of the model. The view opens at step 6, where B leaves the last block of the prompt
+# for a copy. A has its copy already. C holds the block alone from then on, and stays.
 
 # %%
 from course_lib.trace import Trace
@@ -172,8 +179,8 @@ samples_view
 # %% [markdown]
 # ## Measure: memory saved by samples
 #
-# What does one more sample cost? The ledger can say it without a model: a prompt of 230 tokens, 64 new tokens, blocks of 16, and 1 to 16
-# samples.
+# What does one more sample cost? The ledger can say it without a model: a prompt of 230 tokens, 64 new tokens, blocks
+# of 16, and 1 to 16 samples. *alone* are the blocks in use if each sample stores the prompt itself.
 
 # %%
 def blocks_for_samples(num_samples, prompt_tokens, new_tokens, block_size=16, shared=True):
@@ -197,12 +204,13 @@ for n in (1, 2, 4, 6, 16):
     print(f"{n:>7} {alone:>7} {shared:>7} {1 - shared / alone:>6.0%}")
 
 # %% [markdown]
-# The first sample takes the blocks of the prompt. Each further one takes blocks for its own tokens and for a copy of the block that is not
-# full: 5 blocks here, instead of 19.
+# The first sample takes the blocks of the prompt and of its own tokens. Each further one takes blocks for its own
+# tokens and for a copy of the block that is not full: 5 blocks here, instead of 19.
 #
-# The share that is saved depends on the lengths. The PagedAttention paper measured 16.2 % to 30.5 % on conversations from ShareGPT, for
-# 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3). We draw lengths with the same means, as in lesson 03,
-# and count the blocks when each sample has half of its new tokens, and when it has all of them.
+# How much is saved depends on the lengths. The PagedAttention paper measured 16.2 % to 30.5 % on conversations from
+# ShareGPT, for 2 to 6 samples ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 6.3). We draw lengths with
+# the same means, as in lesson 03, and count the blocks when each sample has half of its new tokens, and when it has all
+# of them.
 
 # %%
 from course_lib.kvcache.fragmentation import draw_requests
@@ -217,8 +225,8 @@ for n in (2, 4, 6):
     print(f"{n} samples: {saved[0]:.1%} of the blocks saved halfway, {saved[1]:.1%} at the end")
 
 # %% [markdown]
-# At the end of the outputs our share is close to the paper's: 16.3 % to 27.1 % for 2 to 6 samples. Halfway it is larger, because the shared
-# prompt is then a larger part of each sequence.
+# At the end of the outputs our numbers are close to the paper's: 16.3 % to 27.1 % for 2 to 6 samples. Halfway they are
+# larger, because the shared prompt is then a larger part of each sequence.
 #
 # ## Break it: leave the copy out
 #
@@ -282,18 +290,19 @@ for kind in (Table, Careless):
         print(f"   {question:<28} {answer}")
 
 # %% [markdown]
-# No error is raised. Both requests write into the same slots, and the second one writes last. The first question is no longer in memory, so
-# the model answers the other one. On a server the two questions can come from two users.
+# No error is raised. Both requests write into the same slots, and the second one writes last. The first question is no
+# longer in memory, so the model answers the other one. On a server the two questions can come from two users.
 #
 # ## The same beginning, at another time
 #
-# A fork knows what it shares. Most equal beginnings come without a fork: all users of an assistant send the same instructions first, the
-# **system prompt**; every turn of a conversation repeats the conversation; many users ask about one document. Can a new request find the
-# blocks that an earlier one computed?
+# A fork knows what it shares. Most equal beginnings come without a fork: all users of an assistant send the same
+# instructions first, the **system prompt**; every turn of a conversation repeats the conversation; many users ask about
+# one document. Can a new request find the blocks that an earlier one computed?
 #
-# Keys and values of a token depend on the tokens up to it, and on no other (lesson 02). So a request can use a block if its sequence is the
-# same *from the beginning to the end of that block*. To look that up fast, every full block gets a **hash** of all these tokens: a short
-# row of bytes that in practice is different for different sequences.
+# Keys and values of a token depend on the tokens up to it, and on no other (lesson 02). So a request can use a block if
+# its sequence is the same *from the beginning to the end of that block*. To look that up fast, every full block gets a
+# **hash** of all these tokens: a short row of bytes that in practice is different for different sequences. The hash
+# function, H in the sketch, takes the hash of the block before and the tokens of the block:
 #
 #     tokens      | Once upon a time | there lived a fox |           block_size 4
 #     hash         h0 = H("", tokens)  h1 = H(h0, tokens)            each covers the one before it
@@ -318,11 +327,12 @@ for name, hashes in (("first question", one), ("second question", two), ("anothe
     print(f"{name:<16} {' '.join(h.hex()[:4] for h in hashes)}")
 
 # %% [markdown]
-# With two questions about one tale, the blocks of the tale have the same hashes, and only the last hash differs: the question is in that block.
-# With another word in the first line, all hashes differ.
+# A column is a block, and each hash is shown by its first four digits. With two questions about one tale, the blocks of
+# the tale have the same hashes, and only the last hash differs: the question is in that block. With another word in the
+# first line, all hashes differ.
 #
-# A prefix cache needs a dictionary from hashes to blocks. It holds one reference to every block in it, so that the block stays when its
-# request has ended.
+# The **prefix cache** is a dictionary from hashes to blocks. It holds one reference to every block in it, so that the
+# block stays when its request has ended.
 
 # %%
 class MyPrefixCache:
@@ -385,8 +395,8 @@ for question in questions[:4]:
 # %% [markdown]
 # ## Why only full blocks
 #
-# Every request computed the last 6 tokens of the tale again. Could a block that is not full have a hash too? Here is what it would be while the
-# first question is appended:
+# From the second request on, only the question and the last 6 tokens of the tale are computed: those 6 are in the block
+# that is not full. Could such a block have a hash too? Here is what it would be while the first question is appended:
 
 # %%
 ids = tokenizer.encode(told + questions[0])
@@ -396,14 +406,15 @@ for end in range(len(ids) - 3, len(ids) + 1):
     print(f"{len(part):>2} tokens in the block: {name[:8]}   the last one is {tokenizer.token_text(part[-1])!r}")
 
 # %% [markdown]
-# The hash changes with every token. The dictionary would have to be changed in every step of every request. And a request that had found
-# the block by an earlier hash would hold a block in which another request goes on writing. A full block does not change, so its hash stays right. The cost: where
-# the shared tokens end in the middle of a block, each request computes those of this block again, at most 15 with blocks of 16.
+# The hash changes with every token. The dictionary would have to be changed in every step of every request. And a
+# request that had found the block by an earlier hash would hold a block in which another request goes on writing. A
+# full block does not change, so its hash stays right. The cost: where the shared tokens end in the middle of a block,
+# each request computes those of this block again, at most 15 with blocks of 16.
 #
 # ## Why the hash is chained
 #
-# Would the tokens of the block alone not do? Suppose that another user tells the same tale, and the pigeon is called Toby. Most blocks hold
-# the same tokens in both.
+# Would the tokens of the block alone not do? Suppose that another user tells the same tale, and the pigeon is called
+# Toby. Most blocks hold the same tokens in both.
 
 # %%
 class Unchained(MyPrefixCache):
@@ -426,20 +437,22 @@ for kind in (MyPrefixCache, Unchained):
         print(f"   {computed} tokens computed   {question:<24} {tokenizer.decode(answer).strip().splitlines()[0]}")
 
 # %% [markdown]
-# The unchained cache found all blocks of Toby's tale. But those after the last *Toby* had been computed after the last *Dexter*. In the upper
-# layers, keys and values depend on all tokens before them, so these blocks say that Dexter asked for blackberry jam. Asked about Toby, the
-# model answers wrongly. And it knows what Dexter asked for, although this tale has no Dexter: that is content of another user's prompt.
-# (With the right cache the model has no answer about Dexter, and makes one up.)
+# The unchained cache found all blocks of Toby's tale. But those after the last *Toby* had been computed after the last
+# *Dexter*. In the upper layers, keys and values depend on all tokens before them, so these blocks say that Dexter asked
+# for blackberry jam. Asked about Toby, the model answers wrongly. And it knows what Dexter asked for, although this
+# tale has no Dexter: that is content of another user's prompt. (With the right cache the model has no answer about
+# Dexter, and makes one up.)
 #
 # So the hash of a block covers the hash of the block before it, and with it the whole sequence.
 #
-# Two more points. The hash must be long: the library takes 256 bits, so that two sequences with one hash do not occur in practice. And some
-# servers put into it what else the keys depend on, or who may share them: an image in the prompt, a variant of the weights, a customer ([vLLM, Automatic Prefix
+# Two more points. The hash must be long: the library takes 256 bits, so that two sequences with one hash do not occur
+# in practice. And some servers put more into the hash: what else the keys depend on, such as an image in the prompt or
+# a variant of the weights, and who may share the block, such as a customer ([vLLM, Automatic Prefix
 # Caching](https://docs.vllm.ai/en/latest/design/prefix_caching/)).
 #
-# SGLang keeps the cached prefixes in another structure: a radix tree, in which each edge is a run of tokens and requests with a common
-# beginning share a path. A tree finds prefixes of any length, not only of whole blocks; the hashes need no tree and look up each block in
-# constant time ([arXiv 2312.07104](https://arxiv.org/abs/2312.07104)).
+# SGLang keeps the cached prefixes in another structure: a radix tree, in which each edge is a run of tokens and
+# requests with a common beginning share a path. A tree finds prefixes of any length, not only of whole blocks; the
+# hashes need no tree and look up each block in constant time ([arXiv 2312.07104](https://arxiv.org/abs/2312.07104)).
 
 # %% [markdown]
 # ## Why at least one token is computed
@@ -451,36 +464,46 @@ predict("05.all", "A prompt of exactly 48 tokens, three full blocks of 16, comes
 # %%
 allocator, cache = memory(64, 16)
 prefixes = MyPrefixCache(allocator)
-text = tokenizer.decode(tale_ids[1:48])
+text = tokenizer.decode(tale_ids[1:48])  # without the start token, which encode puts first
 print(len(tokenizer.encode(text)), "tokens")
 for _ in range(2):
     answer, computed = ask(prefixes, cache, text)
     print(f"{computed} tokens computed: {tokenizer.decode(answer)!r}")
 
 # %% [markdown]
-# Keys and values do not say what comes next. The logits of the last token do, and they are not kept. So the last token must be computed again.
-# That would write its key and value, and a hashed block is never written. So the last block is not taken from the cache: `begin` looks at
-# `ids[:-1]`.
+# Keys and values do not say what comes next. The logits of the last token do, and they are not kept. So the last token
+# must be computed again. That would write its key and value, and a hashed block is never written. So the last block is
+# not taken from the cache: `begin` looks at `ids[:-1]`.
 #
 # ## The same in `course_lib`
 #
-# In `course_lib` the dictionary is `PrefixCache`. It adds an order of eviction, and counts the blocks that only the cache holds as free,
-# because they can be evicted at any time. `KVCacheManager` is what an engine calls: for each step of a request it finds the cached beginning,
-# allocates slots for the rest, and after the step enters the blocks that became full. These are its two methods that do it:
+# In `course_lib` the dictionary is `PrefixCache`. It adds an order of eviction, and counts the blocks that only the
+# cache holds as free, because they can be given to another request at any time (*evicted*, see below). `KVCacheManager`
+# is what an engine calls: for each step of a request it finds the cached beginning, allocates slots for the rest, and
+# after the step enters the blocks that became full. `allocate_slots` does the first two:
 
 # %%
 show(KVCacheManager.allocate_slots)
+
+# %% [markdown]
+# `commit` enters the full blocks, at its end with `cache.insert`:
 
 # %%
 show(KVCacheManager.commit)
 
 # %% [markdown]
-# `_match` is your `begin`, with the hashes kept at the request so that each is computed once. `append_own_slot` is a short way for a decode step
-# in a block of its own. `num_pending` counts tokens that the GPU is still choosing (lesson 13).
+# `_match` is your `begin`, with the hashes kept at the request so that each is computed once. `append_own_slot` is a
+# short way for a decode step whose slot is in a block that no other table holds. `num_pending` counts tokens that the
+# GPU is still choosing (lesson 13). `raise_priority` belongs to the end of this lesson.
+#
+# `allocate_slots` passes the cached blocks to `append_slots`. There `sharing` adds a reference to each of them before
+# new blocks are allocated, so that an allocation does not evict them. A last block that is
+# hashed and not full occurs only after `shrink`, which takes tokens off the end of a table.
 #
 # ## Measure: work and memory saved
 #
-# Seven requests, seven questions, one tale. The first arrives a step earlier than the others. With and without a prefix cache:
+# Seven requests, seven questions, one tale. The first arrives a step earlier than the others. With and without a prefix
+# cache:
 
 # %%
 from types import SimpleNamespace
@@ -526,6 +549,8 @@ print(f"tokens computed: {without[1]:,} without, {with_cache[1]:,} with: {withou
 print(f"blocks in use:   {without[2]:,} without, {with_cache[2]:,} with: {without[2] / with_cache[2]:.1f} times less memory")
 
 # %% [markdown]
+# The 14 full blocks of the tale are in memory once instead of seven times: 6 · 14 = 84 blocks less.
+#
 # What does one more request with this tale cost, in memory and in work? The ledger can count it without a model:
 
 # %%
@@ -546,7 +571,8 @@ def cost_of_requests(number, shared):
 
 counts = list(range(1, 33))
 costs = {name: [cost_of_requests(n, name == "shared") for n in counts] for name in ("shared", "not shared")}
-for name, ((*_, before, last)) in costs.items():
+for name, cost in costs.items():
+    before, last = cost[-2:]
     print(f"{name:<11} one request more: {last[0] - before[0]:>2} blocks, {last[1] - before[1]:>3} tokens; "
           f"32 requests: {last[0]:>3} blocks, {last[1]:,} tokens")
 chart("Requests with one tale of 230 tokens, shared and not shared",
@@ -554,8 +580,9 @@ chart("Requests with one tale of 230 tokens, shared and not shared",
       panel({name: (counts, [c[1] for c in cost]) for name, cost in costs.items()}, x="requests", y="tokens computed", title="Work"))
 
 # %% [markdown]
-# In seconds on this machine: the **time to first token** (TTFT), which is the time from the arrival of a request to its first token, when the
-# tale is new and when it is cached.
+# Each further request costs 2 blocks and 21 tokens with sharing, and 16 blocks and 245 tokens without.
+#
+# In seconds on this machine: the time to first token (TTFT, lesson 02), when the tale is new and when it is cached.
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -593,17 +620,21 @@ print(f"their first token comes {ttft[0] / ttft[1]:.1f} times as soon")
 print(f"a decode step of one sequence of this model, recorded for lesson 09: {recorded('09', 0).column('ms a step')[0]:.1f} ms")
 
 # %% [markdown]
-# With the cache each later request computes 411 times fewer tokens, and its first token comes 11.5 times as soon, after 21 ms instead of 246.
-# The time falls less than the tokens. A decode step of one token takes 4.4 ms, because the engine starts it with one call, as a CUDA graph. A step
-# with 20 tokens of a prompt is launch-bound: its operations are started one by one (lesson 02).
+# With the cache each later request computes 411 times fewer tokens, and its first token comes 11.5 times as soon, after
+# 21 ms instead of 246. (The first request finds nothing with the cache either, so the cache is not why it takes 239 ms
+# and not 260.) The time falls less than the tokens. A decode step of one token takes only 4.4 ms: the engine starts it
+# with one call, as a CUDA graph. A step with 20 tokens of a prompt is launch-bound: its operations are started one by
+# one (lesson 02).
 #
 # ## When memory is full: eviction
 #
-# A cached block without a holder costs nothing as long as other blocks are free. When none is free, a cached block must be **evicted**: its hash is
-# forgotten, and the next request with its tokens computes them again.
+# A cached block that no request holds is **idle**. It costs nothing as long as other blocks are free. When none is
+# free, an idle block must be **evicted**: its hash is forgotten, and the next request with its tokens computes them
+# again.
 #
-# Which block? The server does not know what will be asked for next. The usual guess is: what was used lately. So the block is evicted that has
-# been idle for longest. That is **least recently used**, LRU for short. It takes an ordered dictionary:
+# Which block? The server does not know what will be asked for next. The usual guess is: what was used lately. So the
+# block that has been idle for longest is evicted. That is **least recently used**, LRU for short. It takes an ordered
+# dictionary:
 
 # %%
 from collections import OrderedDict
@@ -635,8 +666,10 @@ idle.release([0, 1, 2])  # and ends
 print("evicted:", [idle.evict() for _ in range(5)])
 
 # %% [markdown]
-# Why `reversed`? All blocks of a sequence become idle at the same moment, and one of them is the first to be evicted. Suppose that one of the 14
-# blocks of the tale is evicted:
+# Blocks 4 and 3 go first, because 0, 1 and 2 were used after them. Of each request the last block goes first.
+#
+# Why `reversed`? All blocks of a sequence become idle at the same moment, and one of them is the first to be evicted.
+# Suppose that one of the 14 blocks of the tale is evicted:
 
 # %%
 for name, lost in (("the last block is evicted", full - 1), ("the first block is evicted", 0)):
@@ -648,13 +681,14 @@ for name, lost in (("the last block is evicted", full - 1), ("the first block is
     print(f"{name}: the next request computes {computed} tokens")
 
 # %% [markdown]
-# A block is found only through the one before it, its **parent**. Without the first block the other 13 still fill memory, and no request can
-# find them. So **children are evicted before their parents**.
+# A block is found only through the one before it, its **parent**. Without the first block the other 13 still fill
+# memory, and no request can find them. So the blocks after it, its **children**, are **evicted before their parent**.
 #
 # ## See it: a memory too small for two tales
 #
-# The memory has 24 blocks of 16. Request A asks about the tale of the owl. Then B and C ask about it together. Then D brings another tale, and
-# there is no room for both. At last E asks about the owl again. Hatched blocks are cached and have no holder.
+# The memory has 24 blocks of 16. Request A asks about the tale of the owl. Then B and C ask about it together. Then D
+# brings another tale, and there is no room for both. At last E asks about the owl again. Hatched blocks are cached and
+# have no holder.
 
 # %%
 predict("05.ed", "14 full blocks of the owl's tale were cached before D arrived. What does E find?",
@@ -705,23 +739,25 @@ eviction_view
 eviction_view.snapshot(step=14)
 
 # %% [markdown]
-# D takes the free blocks. Then it evicts: first the blocks with the ends of the earlier requests, then the last two blocks of the owl's tale, 13 and
-# 12. In a later step its answer needs one more block, and that evicts block 11. The beginning is left, so E finds 11 of the 14 blocks: it computes
-# 60 tokens of 236. If the beginning had been evicted first, E would find none.
+# D takes the free blocks. Then it evicts: first the blocks with the ends of the earlier requests, then 13 and 12, the
+# last two blocks of the owl's tale. In a later step its answer needs one more block, and that evicts block 11. The
+# beginning is left, so E finds 11 of the 14 blocks: it computes 60 tokens of 236. If the beginning had been evicted
+# first, E would find none.
 #
 # ## LRU or priority?
 #
-# LRU only knows the past. An operator can know more: these are the instructions of our assistant, and they will be used again; that is a document
-# that will not. With eviction by **priority** the block with the highest number is evicted first (a low number is important, as in vLLM's
-# scheduler), and among equals the one that is idle for longest. A block is as important as the most important request that used it. `course_lib`
-# keeps a queue like `MyIdleBlocks` for each priority; for LRU there is one queue.
+# LRU only knows the past. An operator can know more: these are the instructions of our assistant, and they will be used
+# again; that is a document that will not. With eviction by **priority** each request has a number. A low number is
+# important, as in vLLM's scheduler. A block keeps the lowest number of all requests that used it. The block with the
+# highest number is evicted first, and among equals the one that has been idle for longest. `course_lib` keeps a queue
+# like `MyIdleBlocks` for each priority; for LRU there is one queue.
 #
 # Is that better? Two workloads, served one request after the other by `KVCacheManager`:
 #
-# - **An assistant.** Every sixth request begins with the 512 tokens of the assistant's instructions, and is important. The others are documents of
-#   256 tokens that come once.
-# - **Conversations.** Six are open at any time. Each turn sends the whole conversation and 64 tokens more. Half of the users are important. After
-#   some turns a conversation ends and does not come back.
+# - **An assistant.** Every sixth request begins with the 512 tokens of the assistant's instructions, and is important.
+#   The others are documents of 256 tokens that come once.
+# - **Conversations.** Six are open at any time. Each turn sends the whole conversation and 64 tokens more. A
+#   conversation is important with a chance of one half. After some turns a conversation ends and does not come back.
 
 # %%
 from course_lib.practice.play import assistant, conversations
@@ -761,17 +797,19 @@ chart("Prompt tokens found in the cache, by policy and size of the memory",
               title=workload.__name__.capitalize(), **words) for workload in (assistant, conversations)))
 
 # %% [markdown]
-# **The assistant.** Between two uses of the instructions five documents pass through the memory. With up to 80 blocks LRU has evicted the
-# instructions before they are used again, and finds nothing. With 48 blocks or more, priority keeps all of them. With 112 blocks or more there is
-# room for everything in between, and both policies find 28 %.
+# **The assistant.** Between two uses of the instructions five documents pass through the memory. With up to 80 blocks
+# LRU has evicted the instructions before they are used again, and finds nothing. With 48 blocks or more, priority keeps
+# all of them. With 112 blocks or more the instructions (32 blocks) and five documents (80) fit, and both policies find
+# 28 %.
 #
-# **The conversations.** Priority keeps the blocks of important users after their conversations have ended, and evicts those of conversations that
-# go on. In every memory it finds less than LRU. LRU evicts the ended conversations by itself.
+# **The conversations.** Priority keeps the blocks of important conversations after these have ended, and evicts those
+# of conversations that go on. In every memory it finds less than LRU. LRU evicts the ended conversations by itself.
 #
-# So a priority helps if important blocks are used again. vLLM evicts by LRU, the end of a sequence first. In TensorRT-LLM LRU is the default, and a
-# priority can be given to ranges of tokens, with a duration after which it ends ([NVIDIA,
-# 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)). A duration would help with the
-# conversations here.
+# So a priority helps if important blocks are used again. vLLM evicts by LRU, the end of a sequence first. In
+# TensorRT-LLM LRU is the default, and a priority can be given to ranges of tokens, with a duration after which it ends
+# ([NVIDIA,
+# 2025](https://developer.nvidia.com/blog/introducing-new-kv-cache-reuse-optimizations-in-nvidia-tensorrt-llm/)). With a
+# duration, the blocks of an ended conversation do not stay important.
 #
 # ## What you expected
 #
@@ -785,24 +823,25 @@ guesses("05")
 #
 # <details><summary><b>1. A prompt of 64 tokens, blocks of 16, five samples. How many blocks are copied?</b></summary>
 #
-# None. 64 is a multiple of 16, so the last block is full and is not written any more. Each sample takes a new block for its first token.
+# None. 64 is a multiple of 16, so the last block is full and is not written any more. Each sample takes a new block for
+# its first token.
 # </details>
 #
-# <details><summary><b>2. You add the date and the time to the first line of your system prompt. What happens to the prefix cache?</b></summary>
+# <details><summary><b>2. You put the date and the time at the beginning of your system prompt. What happens to the prefix cache?</b></summary>
 #
-# Whenever the minute changes, no block is found: every hash covers the first line. Put what changes at the end.
+# Whenever the minute changes, no block is found: every hash covers the first tokens. Put what changes at the end.
 # </details>
 #
 # <details><summary><b>3. Two requests with the same prompt of 40 tokens arrive in the same step, and nothing is cached. How often is the prompt
 # computed?</b></summary>
 #
-# Here twice: `commit` enters a block after it has been computed, and in this step it is not yet. vLLM enters full blocks when it allocates
-# them, so the second request finds the two full blocks of the first in the same step. That is safe because within a step the keys and values of all
-# tokens are written before attention reads them.
+# Here twice: `commit` enters a block after it has been computed, and in this step it is not yet. vLLM enters full
+# blocks when it allocates them, so the second request finds the two full blocks of the first in the same step. That is
+# safe because in each layer the keys and values of all tokens of a step are written before attention reads them.
 # </details>
 #
 # ## Next
 #
 # [exercises/05_sharing_and_eviction.ipynb](../exercises/05_sharing_and_eviction.ipynb):
-# write `fork`, copy-on-write, the chain of hashes, the search for the cached beginning, and both
-# evictions. Your table then serves samples of the bundled model. Lesson 06 is about how attention reads keys and values.
+# write `fork`, copy-on-write, the chain of hashes, the search for the cached beginning, and both evictions. Your table
+# then serves samples of the bundled model. Lesson 06 is about how attention reads keys and values.

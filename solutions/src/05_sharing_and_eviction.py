@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Exercises 05 · Sharing and eviction
 #
-# Six pieces: a table that can be forked, the copy before a shared block is written, a hash for every full block, the search
-# for the cached beginning of a sequence, and two policies of eviction. The checks run programs on your code and show the
-# shortest one that fails. `hint("05.fork")` goes one step further each time you call
-# it. A list that you return is a new one in every call.
+# Six pieces: a table that can be forked, the copy before a shared block is written, a hash for every full block, the
+# search for the cached beginning of a sequence, and two policies of eviction. The checks run programs on your code and
+# show the shortest one that fails. `hint("05.fork")` goes one step further each time you call it. A list that you
+# return is a new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -24,14 +24,15 @@ _ = setup(quiet=True)
 #
 # A table knows its blocks and how many tokens it holds. Write two methods:
 #
-# - `fork()` returns a second table with the same tokens in the same blocks, in the same order, over the same allocator. No block
-#   is copied. From then on, tokens that are appended to one table are not in the other. A table without blocks can be forked too.
-# - `free()` releases this table's blocks, the last one of the sequence first, and leaves the table empty: `block_ids` is an empty
-#   list, `num_tokens` is 0.
+# - `fork()` returns a second table with the same tokens in the same blocks, in the same order, over the same allocator.
+#   No block is copied. From then on, tokens that are appended to one table are not in the other. A table without blocks
+#   can be forked too.
+# - `free()` releases this table's blocks, the last one of the sequence first, and leaves the table empty: `block_ids`
+#   is an empty list, `num_tokens` is 0.
 #
-# The allocator counts references. `allocator.fork(block_ids)` adds one to each block; `allocator.free(block_ids)` takes one from
-# each, in the order of the list. A block is free again when it has no reference. `append_slots` is given. It writes into shared
-# blocks; the next exercise mends that, and this check does not look at it.
+# The allocator counts references. `allocator.fork(block_ids)` adds one to each block; `allocator.free(block_ids)` takes
+# one from each, in the order of the list. A block is free again when it has no reference. `append_slots` is given. It
+# writes into shared blocks; the next exercise mends that, and this check does not look at it.
 
 # %% nbgrader={"grade_id": "fork", "solution": true} course={"exercise": "05.fork"}
 class BlockTable:
@@ -70,8 +71,8 @@ class BlockTable:
 check("05.fork", BlockTable)
 
 # %% [markdown]
-# Your table, with three samples of a prompt of 230 tokens in blocks of 16. The blocks come from your own allocator if you have passed
-# `04.allocator`: `load_parts` checks it again and loads it, or the reference in its place.
+# Your table, with three samples of a prompt of 230 tokens in blocks of 16. The blocks come from your own allocator if
+# you have passed `04.allocator`: `load_parts` checks it again and loads it, or the reference in its place.
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
@@ -90,26 +91,27 @@ print(100 - allocator.num_free, "blocks in use after all have ended")
 # %% [markdown]
 # ## 05.copy_on_write · A copy before a shared block is written
 #
-# Now `append_slots(n)`. `Forkable` brings what you wrote before: `fork()`, `free()`, `slot(position)`, which returns the slot
-# of a token, and the attributes `allocator`, `block_ids` and `num_tokens`.
+# Now `append_slots(n)`. `Forkable` brings `fork()` and `free()` as you wrote them, `slot(position)`, which returns the
+# slot of a token, and the attributes `allocator`, `block_ids` and `num_tokens`.
 #
-# `append_slots(n)` returns a list of slots for n more tokens, `block_id * block_size + offset` each. It allocates new blocks
-# when the last one is full. n may be 0: then it returns an empty list, and nothing is copied. If the first of the new tokens
-# goes into a block that other tables hold too (`allocator.ref_count(block_id)` is above 1), then
+# `append_slots(n)` returns a list of slots for n more tokens, `block_id * block_size + offset` each. It allocates new
+# blocks when the last one is full. n is an int from 0 on. For 0 it returns an empty list, and nothing is copied. If the
+# first of the new tokens goes into a block that other tables hold too (`allocator.ref_count(block_id)` is above 1),
+# then
 #
 # - a new block takes the place of the shared block in this table;
-# - the pair of ids `(source, destination)` is appended to the list `allocator.copies`, at its end. Pairs of other tables may be
-#   in it already, and stay where they are. The owner of the tensors makes all copies in it before anything is written, and
-#   empties it;
+# - the pair of ids `(source, destination)` is appended to the list `allocator.copies`, at its end. Pairs of other
+#   tables may be in it already, and stay where they are. The owner of the tensors makes all copies in it before
+#   anything is written, and empties it;
 # - this table's reference to the shared block is released: `allocator.free([source])`.
 #
-# If too few blocks are free, return None and change nothing. `allocator.allocate(n)` returns n block ids, or None if fewer are
-# free, and then it allocates nothing. `allocator.num_free` and `allocator.block_size` can be read. Allocate no more blocks than
-# are needed.
+# If too few blocks are free, return None and change nothing. `allocator.allocate(n)` returns n block ids, or None if
+# fewer are free, and then it allocates nothing. `allocator.num_free` and `allocator.block_size` can be read. Allocate
+# no more blocks than are needed.
 #
-# The check writes letters instead of tokens. `write_letters(a, 3)` asks table `a` for three slots, makes the pending copies,
-# and writes the next three letters of the alphabet. `write_letters(a, 1, b, 2)` asks both tables for slots first. Then every
-# table must read its own sequence. `0 ×2` is block 0 with two references.
+# The check writes letters instead of tokens. `write_letters(a, 3)` asks table `a` for three slots, makes the pending
+# copies, and writes the next three letters of the alphabet. `write_letters(a, 1, b, 2)` asks both tables for slots
+# first. Then every table must read its own sequence. `0 ×2` is block 0 with two references.
 
 # %% nbgrader={"grade_id": "copy_on_write", "solution": true} course={"exercise": "05.copy_on_write"}
 class BlockTable(Forkable):
@@ -164,7 +166,7 @@ def forward(tables, new):
 first = BlockTable(allocator)
 forward([first], [prompt])
 tables = [first, first.fork(), first.fork()]
-samples = [tokenizer.encode(f"a {name}")[2:] for name in ("Juniper", "Thistle", "Quill")]
+samples = [tokenizer.encode(f"a {name}")[2:] for name in ("Juniper", "Thistle", "Quill")]  # [2:]: " Juniper" alone
 rows = forward(tables, samples)
 for _ in range(12):
     for sample, row in zip(samples, rows):
@@ -176,12 +178,16 @@ for table, sample in zip(tables, samples):
 # %% [markdown]
 # ## 05.hash_chain · A hash for each full block
 #
-# `token_ids` is a list of ints from 0 to 2³¹ − 1. Return a list with one hash for each full block, in order. A hash is of type
-# `bytes`, at least 16 of them, all made by a hash function (Python's own `hash` has only 8, and may have no part in it; of the digits that
-# `hexdigest` gives, 32 are 16 bytes). Two
-# blocks have the same hash exactly when the two sequences are equal from the beginning to the end of that block, today and in
-# every later call. A last block that is not full has no hash. `token_ids` is not changed. `sha256(some_bytes).digest()` returns
-# 32 bytes.
+# `token_ids` is a list of ints from 0 to 2³¹ − 1, and `block_size` an int from 1 on. Return a list with one hash for
+# each full block, in order. A last block that is not full has no hash, so the list may be empty. `token_ids` is not
+# changed.
+#
+# - Each hash is of type `bytes`, at least 16 bytes long. A hash function makes all of them:
+#   `sha256(some_bytes).digest()` returns 32 bytes.
+# - Do not use Python's own `hash`, which has only 8 bytes. A digit of `hexdigest` stands for half a byte, so at least
+#   32 digits are needed.
+# - For one `block_size`, two blocks have the same hash exactly when the two sequences are equal from the beginning to
+#   the end of that block, in this call and in every later one.
 
 # %% nbgrader={"grade_id": "hash_chain", "solution": true} course={"exercise": "05.hash_chain"}
 def hash_chain(token_ids, block_size):
@@ -201,13 +207,13 @@ check("05.hash_chain", hash_chain)
 # %% [markdown]
 # ## 05.match_prefix · What is cached already
 #
-# A new request has `num_tokens` tokens. `hashes` is the list of the hashes of all its full blocks, as your `hash_chain` returns
-# it. `block_of` is a dict from the hashes of all cached blocks to their ids. Return the list of the ids of the cached blocks
-# with which the request can begin: in order, up to the first hash that is missing. At least one token must be left for the
-# model to compute, because its logits give the next token.
+# A new request has `num_tokens` tokens, at least 1. `hashes` is the list of the hashes of all its full blocks, as your
+# `hash_chain` returns it. `block_of` is a dict from the hashes of all cached blocks to their ids, ints from 0 on.
+# Return the list of the ids of the cached blocks with which the request can begin: in order, up to the first hash that
+# is missing. At least one token must be left for the model to compute, because its logits give the next token.
 #
-# Look up no hash after the first missing one, and do not loop over the cache: it holds hundreds of thousands of blocks. Change
-# neither `hashes` nor `block_of`.
+# Look up no hash after the first missing one, and do not loop over the cache: it holds hundreds of thousands of blocks.
+# Change neither `hashes` nor `block_of`.
 
 # %% nbgrader={"grade_id": "match_prefix", "solution": true} course={"exercise": "05.match_prefix"}
 def match_prefix(hashes, num_tokens, block_size, block_of):
@@ -239,14 +245,15 @@ print(f"{len(two)} tokens, of which {4 * len(found)} need no computing: {tokeniz
 #
 # Write a policy that chooses which cached blocks are evicted. These calls tell it what happens:
 #
-# - `use(block_ids)`: a request begins that holds these blocks, in the order of its sequence. Some may be new, some may have been
-#   idle, some may be held by other requests at the same time.
-# - `release(block_ids)`: a request that holds these blocks ends. A block that no request holds any more is **idle** from now on.
-#   Of the blocks of one `release`, the last one of the list counts as idle for longest.
-# - `evict(n)` returns a list of n idle blocks, the longest idle first, and forgets them: if such an id comes again, it is a new
-#   block. n may be 0. If fewer than n blocks are idle, it returns None and changes nothing.
+# - `use(block_ids)`: a request begins that holds these blocks, in the order of its sequence. Some may be new, some may
+#   have been idle, some may be held by other requests at the same time.
+# - `release(block_ids)`: a request that holds these blocks ends. A block that no request holds any more is **idle**
+#   from now on. Of the blocks of one `release`, the last one of the list counts as idle for longest.
+# - `evict(n)` returns a list of n idle blocks, the longest idle first, and forgets them: if such an id comes again, it
+#   is a new block. n may be 0. If fewer than n blocks are idle, it returns None and changes nothing.
 #
-# The lists that you are given are not changed.
+# `use` and `release` return nothing. A request releases the same list of blocks, ints from 0 on, that it used. The
+# lists that you are given are not changed.
 
 # %% nbgrader={"grade_id": "evict_lru", "solution": true} course={"exercise": "05.evict_lru"}
 class LRUEviction:
@@ -289,10 +296,11 @@ check("05.evict_lru", LRUEviction)
 # %% [markdown]
 # ## 05.evict_priority · The least important goes first
 #
-# The same with a priority: `use(block_ids, priority)`. `priority` is an int of any size; a lower number is more important, as
-# in vLLM, and it may be negative. The priority of a block is the lowest number of all requests that used it since it was
-# cached, also while it was idle. `evict(n)` takes the idle block with the highest number first, and among equals the one that
-# is idle for longest. An evicted block is forgotten together with its priority. `release(block_ids)` is as before.
+# The same with a priority: `use(block_ids, priority)`. `priority` is an int of any size; a lower number is more
+# important, as in vLLM, and it may be negative. The priority of a block is the lowest number of all requests that used
+# it since it was cached. It keeps this number while it is idle. `evict(n)` takes the idle block with the highest number
+# first, and among equals the one that is idle for longest. An evicted block is forgotten together with its priority.
+# `release(block_ids)` is as before.
 
 # %% nbgrader={"grade_id": "evict_priority", "solution": true} course={"exercise": "05.evict_priority"}
 class PriorityEviction:
@@ -337,8 +345,8 @@ class PriorityEviction:
 check("05.evict_priority", PriorityEviction)
 
 # %% [markdown]
-# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back with every sixth request.
-# Documents of 16 blocks come in between, and memory has 64 blocks.
+# Your two policies on the assistant of the lesson: its instructions take 32 blocks and come back with every sixth
+# request. Documents of 16 blocks come in between, and memory has 64 blocks.
 
 # %% tags=["raises-exception"]
 def instructions_found(policy, with_priority):

@@ -190,7 +190,7 @@ UNTOUCHED = [untouched(token_ids, 2) for token_ids in ([1, 2, 3], [4, 5, 6, 7], 
 
 HASH_CHAIN = Exercise(
     id="05.hash_chain",
-    title="A name for each full block",
+    title="A hash for each full block",
     name="hash_chain",
     properties=[
         Property(
