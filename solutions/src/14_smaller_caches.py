@@ -1,12 +1,13 @@
 # %% [markdown]
 # # Exercises 14 · Smaller caches
 #
-# Five pieces of a smaller cache: numbers of 8 and 4 bits, which numbers share a scale, a decode step that reads a quantised cache,
-# the blocks that fall out of a window, and which tokens see which with sinks. No GPU is needed. `14.paged_decode_int8` can be
-# written in plain torch or as a Triton kernel, as in lesson 08. `hint("14.quantise")` goes one step further each time you call it.
-# A list, dict or tensor that your function returns is a new one in every call.
+# Five pieces of a smaller cache: numbers of 8 and 4 bits, which numbers share a scale, a decode step that reads a
+# quantised cache, the blocks that fall out of a window, and which tokens see which with sinks. No GPU is needed.
+# `14.paged_decode_int8` can be written in plain torch or as a Triton kernel, as in lesson 08. `hint("14.quantise")`
+# goes one step further each time you call it.
 #
-# In all exercises a result is new in every call, and what you are given is not changed, apart from the table in `14.window`.
+# In all exercises a list or tensor that your function returns is a new one in every call, and what you are given is not
+# changed, apart from the table in `14.window`.
 
 # %% [markdown]
 # {{colab}}
@@ -27,18 +28,18 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # %% [markdown]
 # ## 14.quantise · Numbers of 8 bits and of 4
 #
-# `x` is `[num_tokens, num_kv_heads, head_dim]`, in float32, float16 or bfloat16: the keys, or the values, of some tokens. `bits` is 8 or
-# 4. Return `(numbers, scales)`:
+# `x` is `[num_tokens, num_kv_heads, head_dim]`, in float32, float16 or bfloat16: the keys, or the values, of some
+# tokens. `bits` is the int 8 or the int 4. Return a tuple of two tensors, `(numbers, scales)`:
 #
-# - `scales`, float32 `[num_tokens, num_kv_heads]`: one for each token and head, its largest absolute number divided by **127** for 8 bits,
-#   and by **7** for 4 bits. Compute in float32, also where x has 16 bits.
-# - Each number of x is divided by its scale and rounded to the nearest whole number. So the whole numbers go from -127 to 127, or from -7 to 7.
-#   No case lies halfway between two of them.
+# - `scales`, float32 `[num_tokens, num_kv_heads]`: one for each token and head, its largest absolute number divided by
+#   **127** for 8 bits, and by **7** for 4 bits. Compute in float32, also where x has 16 bits.
+# - Each number of x is divided by its scale and rounded to the nearest whole number. So the whole numbers go from -127
+#   to 127, or from -7 to 7. No case lies halfway between two of them.
 # - If all numbers of a token and head are 0, its scale is 0, and so are the whole numbers.
 # - With 8 bits, `numbers` is int8 and has the shape of x.
-# - With 4 bits, a byte holds two numbers: uint8 `[num_tokens, num_kv_heads, (head_dim + 1) // 2]`. Byte j has number 2j in its low half,
-#   and number 2j + 1 in its high half. A negative number n is stored as 16 + n: -3 is 13. If head_dim is odd, the high half of the last
-#   byte is 0.
+# - With 4 bits, a byte holds two numbers: uint8 `[num_tokens, num_kv_heads, (head_dim + 1) // 2]`. Byte j has number 2j
+#   in its low half, and number 2j + 1 in its high half. A negative number n is stored as 16 + n: -3 is 13. If head_dim
+#   is odd, the high half of the last byte is 0.
 #
 # There may be 0 tokens.
 #
@@ -85,14 +86,15 @@ for bits, kind in ((8, "int8"), (4, "int4")):
 # %% [markdown]
 # ## 14.scales · Which numbers share a scale
 #
-# A scale can be shared by other numbers than those of one token and head. `x` is `[num_tokens, num_kv_heads, head_dim]`, float32. A scale is the
-# largest absolute number among those that share it, divided by `largest`, which is 127 or 7 or another whole number above 0.
-# `by` says which numbers share one:
+# A scale can be shared by other numbers than those of one token and head. `x` is
+# `[num_tokens, num_kv_heads, head_dim]`, float32. A scale is the largest absolute number among those that share it,
+# divided by `largest`, which is 127 or 7 or another whole number above 0. `by` says which numbers share one:
 #
 # - `"token"`: those of one token and head, as in `14.quantise`.
 # - `"head"`: those of one head, over all tokens.
-# - `"channel"`: those of one channel (a place of head_dim) of one head, over `group` tokens: tokens 0 to `group - 1` share one, the next `group`
-#   tokens another, and so on. The last group may have fewer tokens. If `group` is None, all tokens are one group.
+# - `"channel"`: those of one channel (a place of head_dim) of one head, over `group` tokens: tokens 0 to `group - 1`
+#   share one, the next `group` tokens another, and so on. The last group may have fewer tokens. `group` is an int of at
+#   least 1, or None: then all tokens are one group. The two other kinds do not use it.
 #
 # Return a float32 tensor **with the shape of x**: at each place the scale of the number there. There may be 0 tokens.
 #
@@ -120,8 +122,8 @@ def scales(x, by, largest, group=None):
 check("14.scales", scales)
 
 # %% [markdown]
-# How far keys and values of `tale` are off on average with 4 bits, as a share of their size, by your scales. By token and by channel 64 numbers
-# share one:
+# How far keys and values of `tale` are off on average with 4 bits, as a share of their size, by your scales. By token
+# and by channel 64 numbers share one:
 
 # %% tags=["raises-exception"]
 for name, x in (("keys", kept.k), ("values", kept.v)):
@@ -135,21 +137,27 @@ for name, x in (("keys", kept.k), ("values", kept.v)):
 # %% [markdown]
 # ## 14.paged_decode_int8 · A decode step over a quantised cache
 #
-# `08.paged_decode` with keys and values in 8 bits. The caches are int8 `[num_blocks, block_size, num_kv_heads, head_dim]`, and there are
-# two tensors more: `k_scale` and `v_scale`, float32 **`[num_blocks, num_kv_heads, block_size]`**. Key number d of a slot stands for
+# `08.paged_decode` with keys and values in 8 bits. The caches are int8
+# `[num_blocks, block_size, num_kv_heads, head_dim]`, and there are two tensors more: `k_scale` and `v_scale`, float32
+# **`[num_blocks, num_kv_heads, block_size]`**. Key number d of a slot stands for
 # `k_cache[block, offset, kv_head, d] * k_scale[block, kv_head, offset]`, and the values likewise.
 #
-# All else is as in `08.paged_decode`: `q` `[num_seqs, num_heads, head_dim]`, float32; `block_tables` `[num_seqs, max_blocks]`, padded with -1, perhaps wider than
-# the longest sequence needs; `seq_lens` `[num_seqs]`, the new token included; scores are divided by √head_dim; query heads `g * group` to `(g + 1) * group - 1`
-# share KV head g; a sequence of 0 tokens gives zeros. `head_dim`, `block_size` and `num_kv_heads` are powers of two. Return the output, float32, in the shape of `q`.
+# All else is as in `08.paged_decode`: `q` `[num_seqs, num_heads, head_dim]`, float32; `block_tables`
+# `[num_seqs, max_blocks]`, int32 or int64, padded with -1, perhaps wider than the longest sequence needs; `seq_lens`
+# `[num_seqs]`, int32 or int64, the new token included; scores are divided by √head_dim; query heads `g * group` to
+# `(g + 1) * group - 1` share KV head g; a sequence of 0 tokens gives zeros. `head_dim`, `block_size` and `num_kv_heads`
+# are powers of two. Return the output, float32, in the shape of `q`.
 #
-# - The keys of a sequence must never lie together in one tensor, in int8 or as floats: as floats they would be larger than the memory that was saved.
-#   Read a block, and turn **it** into float32, in the registers of a kernel or in torch.
-# - A scale belongs to a whole key, so it can be multiplied with the **score**: q · (k s) = (q · k) s. A value's scale can be multiplied with its weight
-#   where the values are added up. It does not belong into the sum by which the output is divided.
+# - The keys of a sequence must never lie together in one tensor, in int8 or as floats: as floats they would be larger
+#   than the memory that was saved. Read a block, and turn **it** into float32, in the registers of a kernel or in
+#   torch.
+# - A scale belongs to a whole key, so it can be multiplied with the **score**: q · (k s) = (q · k) s. A value's scale
+#   can be multiplied with its weight where the values are added up. It does not belong into the sum by which the output
+#   is divided.
 # - Slots that hold no token of the step's sequences hold anything. **Their scales may be nan.**
 #
-# In a kernel, `tl.load(…).to(tl.float32)` turns int8 into float32. Everything else that `08.paged_decode` says about kernels holds here too.
+# In a kernel, `tl.load(…).to(tl.float32)` turns int8 into float32. Everything else that `08.paged_decode` says about
+# kernels holds here too.
 
 # %% nbgrader={"grade_id": "paged_decode_int8", "solution": true} course={"exercise": "14.paged_decode_int8"}
 @triton.jit
@@ -204,7 +212,8 @@ def paged_decode_int8(q, k_cache, v_cache, k_scale, v_scale, block_tables, seq_l
 check("14.paged_decode_int8", paged_decode_int8)
 
 # %% [markdown]
-# Your kernel in an engine with an int8 cache. Steps in which every request brings one token go to yours, prompts to the course's.
+# Your kernel in an engine with an int8 cache. Steps in which every request brings one token go to yours, prompts to the
+# course's.
 
 # %% tags=["raises-exception"]
 steps = {"mine": 0, "theirs": 0}
@@ -233,19 +242,20 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 #
 # With a window, a token sees only the last `window` tokens, itself included. What no later token sees need not be kept.
 #
-# A sequence has `num_tokens` tokens. Its next token has position `num_tokens`, and sees the positions `num_tokens - window + 1` to
-# `num_tokens`, or from 0 on where that would be below 0. Position p is in the block `block_ids[p // block_size]`. A block **falls out** if the
-# next token sees none of its positions. Later tokens do not see them either.
+# A sequence has `num_tokens` tokens. Its next token has position `num_tokens`, and sees the positions
+# `num_tokens - window + 1` to `num_tokens`, or from 0 on where that would be below 0. Position p is in the block
+# `block_ids[p // block_size]`. A block **falls out** if the next token sees none of its positions. Later tokens do not
+# see them either.
 #
-# `slide(block_ids, num_tokens, window, block_size)`:
+# `slide(block_ids, num_tokens, window, block_size)`, where `block_ids` is a list of ints and the others are ints:
 #
-# - writes **-1** into `block_ids`, the caller's own list, at the place of each block that falls out. The list keeps its length, because a place
-#   says which positions a block holds;
+# - writes **-1** into `block_ids`, the caller's own list, at the place of each block that falls out. The list keeps its
+#   length, because a place says which positions a block holds;
 # - returns the ids of these blocks, a list in the order of their places. They go back to the allocator;
 # - passes over places that are -1 already: these blocks belong to other requests by now.
 #
-# Block 0 is a block like any other. `window` is at least 1, and may be smaller than a block. `block_ids` may already have places for tokens that
-# are still to come.
+# Block 0 is a block like any other. `num_tokens` may be 0. `window` is at least 1, and may be smaller than a block.
+# `block_ids` may already have places for tokens that are still to come.
 #
 #     table = [7, 3, 5, 0]
 #     slide(table, 15, 6, 4) is [7, 3], and table is [-1, -1, 5, 0]: token 15 sees 10 to 15, and block 5 holds 8 to 11
@@ -283,8 +293,8 @@ for position in range(48):
 # %% [markdown]
 # ## 14.sinks · Who sees whom
 #
-# A window alone takes the first tokens of the text away, and many models put much weight on those, whatever they are. StreamingLLM calls them **sinks**, and lets
-# every token see them beside its window.
+# A window alone takes the first tokens of the text away, and many models put much weight on those, whatever they are.
+# StreamingLLM calls them **sinks**, and lets every token see them beside its window.
 #
 # A sequence has `num_tokens` tokens, and the last `num_new` of them are computed now: row i is the token at position
 # `num_tokens - num_new + i`. It sees the position p if both hold:
@@ -292,8 +302,9 @@ for position in range(48):
 # - p is not after its own position;
 # - p is among the last `window` positions up to its own, its own included, **or** p is below `sinks`.
 #
-# Return a bool tensor `[num_new, num_tokens]`: True where the row's token sees the position. `window` is at least 1, `sinks` at least 0, and
-# `num_new` is between 0 and `num_tokens`. Sinks that are inside of the window change nothing.
+# All four arguments are ints. Return a bool tensor `[num_new, num_tokens]` on the CPU: True where the row's token sees
+# the position. `window` is at least 1, `sinks` at least 0, and `num_new` is between 0 and `num_tokens`. Sinks that are
+# inside of the window change nothing.
 #
 #     sees(2, 6, 2, 1)
 #     row 0 is position 4: [True, False, False, True, True, False]
