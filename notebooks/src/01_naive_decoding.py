@@ -2,12 +2,11 @@
 # # 01 · Naive decoding
 #
 # - **You will** build the loop that turns a model into text: run the model, choose one token, append it, and again.
-# - **Why** this loop is slow and right. Every faster method of the course must give the same tokens as this loop, in
-#   float32.
+# - **Why** this loop is slow and right. The course compares faster methods with it, token by token, in float32.
 # - **Time** 50 minutes, and 60 for the exercises.
 # - **You need** lesson 00.
-# - **After it** you can say which part of the work grows with the square of the length, which part with the cube, and
-#   why.
+# - **After it** you can say which part of the work grows with the square of the number of new tokens, which part
+#   with the cube, and why.
 
 # %% [markdown]
 # {{colab}}
@@ -33,8 +32,8 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # several times side by side, in *heads*. After attention, a *feed-forward network* (two or three matrix products)
 # works on each token by itself.
 #
-# The model takes two lists of equal length: the tokens, and the **position** of each in its sequence. Without the
-# positions, attention could not tell in which order the tokens stand.
+# The model takes two lists of equal length: the tokens, and the **position** of each in its sequence. The positions
+# tell attention in which order the tokens stand.
 
 # %%
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
@@ -42,9 +41,9 @@ tokens = torch.tensor(prompt, device=model.device)
 positions = torch.arange(len(prompt), device=model.device)
 
 # %% [markdown]
-# The third argument is an object that computes attention. In each layer the model computes queries, keys and values,
-# and calls `cache.attend(layer, q, k, v)`. Each later lesson puts another object in this place. `Recompute` is the
-# simplest: it computes attention over the tokens of this run, and keeps nothing.
+# A run is a call, `model(tokens, positions, cache)`. Here `cache` is an object that computes attention. In each layer
+# the model computes queries, keys and values, and calls `cache.attend(layer, q, k, v)`. Later lessons put other objects
+# in this place. `Recompute` is the simplest: it computes attention over the tokens of this run, and keeps nothing.
 
 # %%
 predict("01.rows", f"The prompt has {len(prompt)} tokens. How many rows of numbers does one run of the model give?",
@@ -56,8 +55,9 @@ print(list(logits.shape), "= tokens in the sequence x entries in the vocabulary"
 
 # %% [markdown]
 # These numbers are the **logits**. Row *i* has one logit for each entry of the vocabulary: the larger it is, the more
-# likely this entry comes after token *i*. Row *i* depends on the tokens 0 to *i*, and on no later token. This is the
-# **causal mask**. Training uses all rows. To go on writing, we need the last row.
+# likely this entry comes after token *i*. No query is compared with the key of a later token: this rule is the
+# **causal mask**. So row *i* depends on the tokens 0 to *i* only. Training uses all rows. To go on writing, we need the
+# last row.
 #
 # `softmax` turns logits into probabilities: it takes `exp` of each, and divides by the sum.
 
@@ -68,10 +68,12 @@ for p, token in zip(*probabilities.topk(5)):
     print(f"{p:6.1%}  {tokenizer.token_text(int(token))!r}")
 
 # %% [markdown]
+# ' Juniper' gets most of the probability.
+#
 # ## From logits to one token
 #
-# **Greedy** decoding takes the token with the largest logit. Nothing is left to chance, so it is used to compare
-# methods.
+# **Greedy** decoding takes the token with the largest logit, here the first of these five. Nothing is left to chance,
+# so it is used to compare methods.
 
 # %%
 print(repr(tokenizer.token_text(int(last.argmax()))))
@@ -79,12 +81,13 @@ print(repr(tokenizer.token_text(int(last.argmax()))))
 # %% [markdown]
 # **Sampling** draws a token from the probabilities. Three parameters change the probabilities before the draw:
 #
-# - **temperature** divides the logits. Below 1, likely tokens become more likely. Above 1, unlikely tokens do.
+# - **temperature** divides the logits. Below 1, likely tokens become more likely. Above 1, unlikely tokens do. A
+#   temperature of 0, the default in this course, means greedy.
 # - **top-k** keeps the *k* most likely tokens.
 # - **top-p** keeps the fewest most likely tokens whose probabilities sum to at least *p*.
 #
 # Engines have more of these. vLLM and this course also have *min-p*: at 0.1 it keeps the tokens that are at least a
-# tenth as likely as the most likely one. Penalties for repeated tokens are not part of this course.
+# tenth as likely as the most likely one.
 #
 # How does the temperature change the row above? The chart has the twelve most likely tokens.
 
@@ -98,8 +101,8 @@ chart("Probabilities of the next token at three temperatures",
       x="token", y="probability", kind="bars")
 
 # %% [markdown]
-# The temperature does not change the order of the tokens. Top-k and top-p cut the unlikely ones. Each of the two cuts
-# needs a few lines.
+# At 0.5 the first token has almost all of the probability, at 2.0 less than half. The order of the tokens stays. Top-k
+# and top-p cut the unlikely ones. Each of the two cuts needs a few lines.
 
 # %%
 def keep_top_k(probabilities, k):
@@ -113,7 +116,7 @@ def keep_top_k(probabilities, k):
 def keep_top_p(probabilities, p):
     """The fewest most likely tokens whose sum reaches p. The token with which the sum reaches p is kept."""
     ordered, order = probabilities.sort(descending=True, stable=True)
-    before = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)[:-1]])  # the sum of all more likely tokens
+    before = torch.cat([ordered.new_zeros(1), ordered.cumsum(0)[:-1]])  # the sum over all more likely tokens
     kept = torch.zeros_like(probabilities)
     kept[order] = torch.where(before < p, ordered, 0.0)
     return kept / kept.sum()
@@ -124,8 +127,10 @@ for name, kept in (("all", probabilities), ("top-k 5", keep_top_k(probabilities,
     print(f"{name:<10} {int((kept > 0).sum()):>5} tokens can be drawn, the most likely with {kept.max():.1%}")
 
 # %% [markdown]
-# `distribution` of `course_lib` does all of this in vLLM's order: temperature, then top-k, then top-p. It gives the
-# same probabilities.
+# Top-p 0.9 keeps two tokens, because the first alone has less than 90 %.
+#
+# `distribution` of `course_lib` does this in vLLM's order: temperature, min-p, top-k, top-p. It gives the same
+# probabilities.
 
 # %%
 both = keep_top_p(keep_top_k((last / 0.8).softmax(-1), 50), 0.9)
@@ -133,8 +138,8 @@ theirs = distribution(last, SamplingParams(temperature=0.8, top_k=50, top_p=0.9)
 print("largest difference:", f"{(both - theirs).abs().max():.1e}", "- the same tokens are cut:", bool(((both > 0) == (theirs > 0)).all()))
 
 # %% [markdown]
-# The view shows the probabilities in each step of a sentence, and what top-p left of them. Hatched bars were cut. The
-# view is at step 7; step through the others.
+# The view shows the probabilities in each of 24 steps, and what top-p left of them. Hatched bars were cut. In step 7
+# they are too small to see; step through the others. The cell after the view counts the tokens that are left.
 
 # %%
 from course_lib.decoding import record_choices
@@ -159,9 +164,11 @@ print("tokens that top-p left in each step:", left)
 print(f"step 7: {left[6]}; one token only in {left.count(1)} of {len(left)} steps")
 
 # %% [markdown]
+# In most of these steps top-p leaves a single token.
+#
 # ## The loop
 #
-# Now all of it together: run the model, take the last row, choose a token, append it, and again.
+# Now the loop, with greedy decoding: run the model, take the last row, choose a token, append it, and again.
 
 # %%
 @torch.inference_mode()
@@ -179,8 +186,8 @@ mine = my_generate(model, prompt, 40)
 print(wrapped(tokenizer.decode(mine)))
 
 # %% [markdown]
-# `generate_naive` of `course_lib` is this loop with sampling, stop tokens (after which it ends), and checks of the prompt. It
-# also asks the model for the last row of logits alone, `logits_for`, because the other rows are not used.
+# `generate_naive` of `course_lib` is this loop with sampling, stop tokens (after which it ends), and checks of the
+# prompt. It also asks the model for the last row of logits alone, `logits_for`, because the other rows are not used.
 
 # %%
 theirs = generate_naive(model, prompt, SamplingParams(max_tokens=40))
@@ -189,12 +196,12 @@ print("the same tokens:", mine == theirs)
 # %% [markdown]
 # ## What "the same tokens" means
 #
-# The whole course compares faster methods with this loop, and asks for the same tokens. Two methods can add the same
-# numbers in another order, and rounding then changes the last digits of the logits. When the two largest logits are
-# very close, this changes the token.
+# The course compares faster methods with this loop, and asks for the same tokens. Two methods can add the same numbers
+# in another order, and rounding then changes the last digits of the logits. When the two largest logits are very close,
+# this can change the token.
 #
-# The fewer bits a number has, the more often it happens. Servers run in **bfloat16** or **float16**. Here are the two
-# largest logits of one step in float32, and the same two numbers rounded to bfloat16.
+# The fewer digits a number has, the more often it happens. Servers often run in **bfloat16** or **float16**, numbers of
+# 16 bits. Here are the two largest logits of one step in float32, and the same two numbers rounded to bfloat16.
 
 # %%
 close = tokenizer.encode("Put your head on the pillow and listen. Far away, by a")
@@ -210,9 +217,10 @@ for dtype in (torch.bfloat16, torch.float32):
     print(f"from 16 to 32, the step from one {dtype} number to the next is {16 * torch.finfo(dtype).eps:.3g}")
 
 # %% [markdown]
-# In float32 the first token is larger by 0.05. In bfloat16 both logits become the same number, and the lower id is
-# taken: another token. A server that runs in bfloat16 rounds in every layer, not only at the end. The cell below runs
-# the whole model in bfloat16 on ten tales, and counts the places where the most likely token is another one.
+# In float32 the first logit is larger by 0.05. The step between bfloat16 numbers is larger, 0.125. Here both logits
+# become the same number, and the lower id is taken: another token. A server that runs in bfloat16 rounds in every
+# layer, not only at the end. The cell below runs the whole model in bfloat16 on ten tales, and counts the places where
+# the most likely token is another one.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.models.training.data import HELD_OUT
@@ -229,8 +237,12 @@ with torch.inference_mode():
 print(f"{changed} of {places} places have another most likely token in bfloat16")
 
 # %% [markdown]
-# And what if only the order of the sums changes? The next cell computes the same rows of logits in two ways, with the
-# same weights: in one run over 120 tokens, and each row as the last one of a shorter run.
+# At these places greedy decoding takes another token in bfloat16 than in float32.
+#
+# And what if only the order of the sums changes? A **kernel** is the program that computes an operation. It can choose
+# the order of its sums by the number of rows, and a run has one row for each token. The next cell computes the same
+# rows of logits in two ways, with the same weights: in one run over 120 tokens, and each row as the last one of a
+# shorter run.
 
 # %% tags=["nbval-ignore-output"]
 @torch.inference_mode()
@@ -255,19 +267,20 @@ in_two_ways(model)
 in_two_ways(half)
 
 # %% [markdown]
-# A **kernel** is the program that computes an operation. It chooses the order of its sums by the number of rows, so
-# many rows differ in their last digits. In float32 these differences are far too small to change a token here. In
-# bfloat16 they are thousands of times as large, and a token can change. On a server the number of rows depends on the
-# *batch*, the requests that share a run of the model. So in 16 bits the tokens of a request can depend on the requests
-# beside it. Servers accept it, or use *batch-invariant* kernels, whose order does not change.
+# Many rows differ. In float32 the differences changed no token here. In bfloat16 they are thousands of times as large.
+# They changed no token here either, but they can: the largest is more than the 0.05 between the two logits above. On a
+# server the number of rows depends on the *batch*, the requests that share a run of the model. So in 16 bits the tokens
+# of a request can depend on the requests beside it. Servers accept it, or use *batch-invariant* kernels, whose order
+# does not change.
 #
 # The rule of this course is therefore: **in float32, greedy decoding gives the same tokens**. Lessons that compare
-# tokens run in float32. Even in float32 two logits can be only one or two steps apart. This is rare. A comparison
-# that meets such a case has to look at the two logits.
+# tokens run in float32. Even in float32 two logits can be closer than these differences. A comparison that meets such
+# a case has to look at the two logits.
 #
 # ## What it computes, and how often
 #
-# A function that runs before each run of the model notes how many tokens go in. The view draws each run as a row.
+# A function that runs before each run of the model notes its start, token 0, and how many tokens go in. The view draws
+# each run as a row.
 
 # %%
 runs = []
@@ -286,8 +299,8 @@ triangle
 
 # %% [markdown]
 # Solid places are tokens that the model computes for the first time. Hatched places were computed in an earlier run.
-# Because of the causal mask, the earlier tokens give the same keys and values again (lesson 02 compares them): all
-# hatched work is repeated.
+# Because of the causal mask, the earlier tokens give the same keys and values again, up to rounding (lesson 02
+# compares them): all hatched work is repeated.
 #
 # ## Measure: counts first
 #
@@ -320,43 +333,46 @@ for n in (64, 128, 256, 512, 1024):
     before = tokens_run, scores
 
 # %% [markdown]
+# The columns *x* compare with the row above. The scores are those of one head in one layer.
+#
 # Each time *n* doubles, the number of tokens run grows towards four times as many: it is **quadratic** in *n*. The
-# matrix products for queries, keys and values and the feed-forward network work on each token once, so their work
-# grows in the same way. The number of attention scores grows towards eight times as many: it is **cubic**. One run is
-# quadratic in its length, and there are *n* runs.
+# matrix products with weights, for queries, keys and values and in the feed-forward network, work on each token once
+# a run, so their work grows in the same way. The number of attention scores grows towards eight times as many: it is
+# **cubic**. The scores of one run are quadratic in its length, and there are *n* runs.
 #
 # The cache of lesson 02 makes the first linear and the second quadratic. When you read "from O(n²) to O(n)", ask
 # which quantity is meant.
 #
-# Which of the two is more work depends on the length. The next cell counts the floating-point operations of one run,
-# in GFLOP (10⁹ operations). A multiplication and an addition count as two.
+# Which of the two is more work depends on the length. The next cell counts the floating-point operations of one run
+# over *m* tokens, in GFLOP (10⁹ operations). A multiplication and an addition count as two.
 
 # %%
-def flops(n):
-    """Floating-point operations of one run over n tokens: (work on each token by itself, attention)."""
+def flops(m):
+    """Floating-point operations of one run over m tokens: (matrix products with weights, attention)."""
     c = model.config
     norms = (2 * c.num_layers + 1) * c.hidden_size  # weights that only scale; all others are in matrix products
     per_token = 2 * (c.num_parameters - c.vocab_size * c.hidden_size - norms)  # the embedding is a look-up
     vocabulary = 2 * c.vocab_size * c.hidden_size  # for the last row alone
-    scores = n * (n + 1) // 2
-    return n * per_token + vocabulary, c.num_layers * scores * 4 * c.num_heads * c.head_dim
+    scores = m * (m + 1) // 2
+    per_score = 4 * c.head_dim  # 2 for query · key, 2 for the value
+    return m * per_token + vocabulary, c.num_layers * c.num_heads * scores * per_score
 
 
 lengths = list(range(32, 2049, 32))
-linear, attention = zip(*(flops(n) for n in lengths))
+linear, attention = zip(*(flops(m) for m in lengths))
 chart("Operations of one run without a cache, by the length of the sequence",
-      {"layers and vocabulary": (lengths, [x / 1e9 for x in linear]), "attention": (lengths, [x / 1e9 for x in attention])},
+      {"matrix products": (lengths, [x / 1e9 for x in linear]), "attention": (lengths, [x / 1e9 for x in attention])},
       x="tokens in the sequence", y="operations", y_unit="GFLOP")
 
 # %%
-for n in (128, 512, 2048):
-    print(f"{n:>5} tokens in the sequence: attention is {flops(n)[1] / sum(flops(n)):4.0%} of the run")
+for m in (128, 512, 2048):
+    print(f"{m:>5} tokens in the sequence: attention is {flops(m)[1] / sum(flops(m)):4.0%} of the run")
 
 # %% [markdown]
-# In short sequences most of the work is on single tokens. The share of attention grows with the length.
+# In short sequences most of the operations are in the matrix products. The share of attention grows with the length.
 #
 # The formula was written by hand. PyTorch can count the operations while they run. In attention, PyTorch counts the
-# whole square of *n* × *n* scores, because the operation is called for all of it. The formula counts the triangle
+# whole square of *m* × *m* scores, because the operation is called for all of it. The formula counts the triangle
 # that the causal mask leaves.
 
 # %%
@@ -364,20 +380,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.decoding.work import ATTENTION_FLOPS  # torch does not count its attention on every machine
 
-n, c = 256, model.config
+m = 256
 with FlopCounterMode(display=False, custom_mapping=ATTENTION_FLOPS) as counter:
-    model(torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device), Recompute(),
-          logits_for=torch.tensor([n - 1], device=model.device))
+    model(torch.zeros(m, dtype=torch.int64, device=model.device), torch.arange(m, device=model.device), Recompute(),
+          logits_for=torch.tensor([m - 1], device=model.device))
 counts = {str(op): count for op, count in counter.get_flop_counts()["Global"].items()}
 products = sum(count for op, count in counts.items() if op in ("aten.mm", "aten.addmm", "aten.bmm"))
 square = sum(counts.values()) - products
-print(f"matrix products: counted {products / 1e9:.3f} GFLOP, by the formula {flops(n)[0] / 1e9:.3f}")
-print(f"attention:       counted {square / 1e9:.3f} GFLOP for the square; the triangle by the formula is {flops(n)[1] / 1e9:.3f}, "
-      f"{flops(n)[1] / square:.1%} of it")
-print(f"                 (n + 1) / 2n = {(n + 1) / (2 * n):.1%}")
+print(f"matrix products: counted {products / 1e9:.3f} GFLOP, by the formula {flops(m)[0] / 1e9:.3f}")
+print(f"attention:       counted {square / 1e9:.3f} GFLOP for the square; the triangle by the formula is {flops(m)[1] / 1e9:.3f}, "
+      f"{flops(m)[1] / square:.1%} of it")
+print(f"                 (m + 1) / 2m = {(m + 1) / (2 * m):.1%}")
 
 # %% [markdown]
-# Both parts of the formula agree with the counter.
+# Both parts agree with the counter: the triangle is (*m* + 1)/2*m* of the square.
 #
 # ## Measure: time
 #
@@ -387,10 +403,10 @@ print(f"                 (n + 1) / 2n = {(n + 1) / (2 * n):.1%}")
 import time
 
 
-def seconds(n):
-    """Seconds of one run over n tokens: the shortest of five, after one to warm up."""
-    tokens, positions = torch.zeros(n, dtype=torch.int64, device=model.device), torch.arange(n, device=model.device)
-    row, times = torch.tensor([n - 1], device=model.device), []
+def seconds(m):
+    """Seconds of one run over m tokens: the shortest of five, after one to warm up."""
+    tokens, positions = torch.zeros(m, dtype=torch.int64, device=model.device), torch.arange(m, device=model.device)
+    row, times = torch.tensor([m - 1], device=model.device), []
     with torch.inference_mode():
         for _ in range(6):
             start = time.perf_counter()
@@ -400,16 +416,17 @@ def seconds(n):
 
 
 sizes = (64, 128, 256, 512, 1024)
-taken = {n: seconds(n) for n in sizes}
-for n in sizes:
-    print(f"{n:>5} tokens in the sequence: {1000 * taken[n]:6.1f} ms for the next token, "
-          f"{sum(flops(n)) / 1e9 / taken[n]:6.1f} GFLOP a second")
+taken = {m: seconds(m) for m in sizes}
+for m in sizes:
+    print(f"{m:>5} tokens in the sequence: {1000 * taken[m]:6.1f} ms for the next token, "
+          f"{sum(flops(m)) / 1e9 / taken[m]:6.1f} GFLOP a second")
 
 # %% [markdown]
 # Where the last column grows, the time does not follow the counts. One reason: each operation also has to be started,
 # which takes the same time at any length. In a short sequence this is a larger part of the time.
 #
-# On a large GPU it is almost all of the time. Here is the same model on an H200, and this machine beside it:
+# On a large GPU it is almost all of the time. Here is the same model on an H200, and this machine beside it, on
+# logarithmic axes:
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.recorded import recorded
@@ -417,7 +434,7 @@ from course_lib.recorded import recorded
 run = recorded("01")
 on_h200 = run.column("tokens in the text")
 display(chart("Time for the next token without a cache",
-              {"this machine": (list(sizes), [1000 * taken[n] for n in sizes]),
+              {"this machine": (list(sizes), [1000 * taken[m] for m in sizes]),
                "H200, recorded": (on_h200, run.column("ms"))},
               x="tokens in the sequence", y="time", y_unit="ms", log="xy"))
 print(run.source)
@@ -425,7 +442,7 @@ print(run.source)
 # %% [markdown]
 # On the H200, 16 times as many tokens take about the same time, from 64 to 1,024. For most of the time the GPU waits
 # until the next operation is started, or *launched*: these runs are **launch-bound**. This model is far too small for
-# such a GPU. Lesson 02 shows a larger model, and lesson 13 removes the cost of the launches.
+# such a GPU. Lesson 02 shows a larger model, and lesson 13 launches all operations of a step at once.
 #
 # ## Break it
 #
@@ -466,8 +483,8 @@ for seed in range(HELD_OUT + 50, HELD_OUT + 62):
 print(f"{asked} questions: {right} right with the whole sequence, {right_forgetful} right with the last 24 tokens")
 
 # %% [markdown]
-# So each step has to use the whole sequence. It does not have to compute the whole sequence again: that is lesson 02.
-# (There are models that are trained to attend to a window of the newest tokens. Lesson 14 has them.)
+# So each step has to use the whole sequence. It does not have to compute the whole sequence again: lesson 02
+# shows how. (There are models that are trained to attend to a window of the newest tokens. Lesson 14 has them.)
 #
 # ## What you expected
 #
@@ -487,19 +504,18 @@ guesses("01")
 #
 # <details><summary><b>2. The prompt has 1,000 tokens and you write 10. How much of the work is repeated?</b></summary>
 #
-# Almost nine tenths: 10 runs of 1,000 to 1,009 tokens are 10,045 tokens, and 1,009 are different ones. Long prompts
-# with short answers are common, so the waste does not need a long answer.
+# Almost nine tenths: 10 runs of 1,000 to 1,009 tokens are 10,045 tokens, and 1,009 are different ones. So even a short
+# answer repeats most of the work when the prompt is long.
 # </details>
 #
 # <details><summary><b>3. Top-k of 1 and temperature 0: do they always choose the same token?</b></summary>
 #
-# In this course, yes: only the most likely token is left, and in both cases the lowest id is taken among equal
-# logits. Another library may choose otherwise among equal logits, and then two greedy decoders can give different
-# tokens.
+# In <code>generate_naive</code>, yes: in both cases the lowest id is taken among equal logits. <code>topk</code> in
+# <code>keep_top_k</code> may take any of the equal ones. Two greedy decoders can differ in the same way.
 # </details>
 #
 # ## Next
 #
 # [exercises/01_naive_decoding.ipynb](../exercises/01_naive_decoding.ipynb):
 # write `greedy`, `sample`, `generate` and `count_work` yourself. Lesson 02 then
-# keeps the keys and values that the triangle computes again and again.
+# keeps the keys and values that this loop computes again and again.

@@ -44,15 +44,15 @@ check("01.greedy", greedy)
 #
 # Compute the probabilities from the logits, then draw one token. The draw is an argument: `draw(probabilities)` takes a
 # float tensor `[vocab_size]` that sums to 1, one probability for each id, and returns a token id. `logits` is a float32
-# tensor `[vocab_size]` on the CPU. In this order:
+# tensor `[vocab_size]` of finite numbers on the CPU. In this order:
 #
-# 1. Temperature 0 means greedy: return the id of the largest logit as an `int`, and do not call `draw`. Any other
-#    temperature is a number above 0, also a very small one: divide the logits by it.
-# 2. If `top_k` is not None, keep the `top_k` most likely tokens. Tokens that are exactly as likely as the last of them
-#    may stay too. A `top_k` larger than the vocabulary cuts nothing.
-# 3. If `top_p` is not None, keep the fewest most likely tokens whose probabilities, after step 2, sum to at least
-#    `top_p`. `top_p` is above 0 and at most 1. The token with which the sum reaches `top_p` is kept. No token after it
-#    is kept, also where the sum is exactly `top_p`. Which of two equally likely tokens is cut is up to you.
+# 1. `temperature` is an `int` or `float`. 0 means greedy: return the id of the largest logit as an `int`, and do not
+#    call `draw`. Any other temperature is above 0, and can be very small: divide the logits by it.
+# 2. `top_k` is an `int` of at least 1, or None. If it is not None, keep the `top_k` most likely tokens. Tokens that are
+#    exactly as likely as the last of them may stay too. A `top_k` larger than the vocabulary cuts nothing.
+# 3. `top_p` is a `float` above 0 and at most 1, or None. If it is not None, keep the fewest most likely tokens whose
+#    probabilities, after step 2, sum to at least `top_p`. The token with which the sum reaches `top_p` is kept. No token
+#    after it is kept, also where the sum is exactly `top_p`. Which of two equally likely tokens is cut is up to you.
 # 4. A token that was cut has a probability of exactly 0, and the probabilities of the others sum to 1. Call `draw` once,
 #    with all of them, and return what it returns.
 #
@@ -82,7 +82,9 @@ check("01.sample", sample)
 # %% [markdown]
 # ## 01.generate · The loop
 #
-# Decode greedily (the largest logit, as it comes) and without a cache: every step runs the model on the whole sequence, however long, with positions from 0.
+# `token_ids` is a list of at least one `int`, and `max_tokens` an `int` of at least 0. Decode greedily (the largest
+# logit, as it comes) and without a cache: every step runs the model on the whole sequence, however long, with positions
+# from 0.
 #
 # - Return a list with the new token ids only, as `int`s.
 # - Stop after `max_tokens` new tokens; with 0, return an empty list. The model is called once for each token that you
@@ -121,7 +123,7 @@ print(wrapped(tokenizer.decode(generate(model, prompt, 60))))
 # ## 01.count_work · The work of the loop
 #
 # The loop above writes `new_tokens` tokens (0 or more) after a prompt of `prompt_tokens` tokens (1 or more). Return a
-# pair of `int`s (a tuple or a list), each summed over all steps and exact at any length (10⁹ tokens too):
+# pair of `int`s (a tuple or a list), each summed over all steps and exact for any prompt (of 10⁹ tokens too):
 #
 # 1. how many tokens go through the model;
 # 2. how many attention scores are computed in one head of one layer. A score is one query · key: every token attends to

@@ -145,7 +145,7 @@ FAR = [far(1_000_000_007, 3), far(999_999_999, 2)]
 
 COUNT_WORK = Exercise(
     id="01.count_work",
-    title="The bill of naive decoding",
+    title="The work of the loop",
     name="count_work",
     cases="bills",
     properties=[

@@ -91,7 +91,7 @@ def equals_naive(answer):
 
 GENERATE = Exercise(
     id="01.generate",
-    title="The naive loop",
+    title="The loop",
     name="generate",
     cases="calls",
     properties=[

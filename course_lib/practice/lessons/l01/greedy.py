@@ -39,7 +39,7 @@ def settles_ties_otherwise(answer, found):
 
 GREEDY = Exercise(
     id="01.greedy",
-    title="The likeliest token",
+    title="The most likely token",
     name="greedy",
     cases="logits",
     properties=[
