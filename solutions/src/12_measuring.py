@@ -160,7 +160,7 @@ for burstiness in (0.25, 1.0, math.inf):
 #   not complete, any of them may be None.
 #
 # `seconds` is how long the run lasted, above 0. `targets` is a dict of limits in seconds, above 0: none, one or more of `ttft`, `tpot` and `e2el`.
-# A latency without a limit may be anything. A latency that is exactly at its limit keeps it, and a `tpot` of None keeps every limit.
+# A latency without a limit may be anything. A latency that is exactly at its limit keeps it, and a `tpot` of None keeps every limit of `tpot`.
 #
 # Return a dict of three:
 #

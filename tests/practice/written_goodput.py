@@ -118,6 +118,17 @@ def counter_with_zeros(requests, seconds, targets):
     return count()(requests, seconds, targets) | {"missed": missed}
 
 
+def one_token_is_good(requests, seconds, targets):
+    """Reads "a `tpot` of None keeps every limit" as: whatever the other latencies are."""
+    return count(ok=lambda one, name, limit: one["tpot"] is None or keeps(one, name, limit))(requests, seconds, targets)
+
+
+def none_below(requests, seconds, targets):
+    found = count()(requests, seconds, targets)
+    good = max(0, len(complete(requests)) - sum(found["missed"].values()))
+    return found | {"good": good, "goodput": good / seconds}
+
+
 RIGHT = {"12.goodput": [count(), count(all_of=lambda kept: False not in kept), fractions, counter_with_zeros]}
 CASES = {
     "12.goodput": [
@@ -133,7 +144,11 @@ CASES = {
         ("at its limit", count(ok=fast_enough)),
         ("`tpot` of None", count(ok=not_late_without_a_value)),
         ("one limit kept", count(all_of=lambda kept: any(kept) or not kept)),
-        (None, count(all_of=any)),
+        ("without limits", count(all_of=any)),
+        ("counts for `ttft`", one_token_is_good),
+        ("subtracted one by one", none_below),
+        ("without limits", count(all_of=lambda kept: all(kept) and kept != [])),
+        (None, count(of=lambda requests: [one for one in requests if one["reason"] in "stoplength"])),
         (None, sum_of_latencies),
         (None, on_average),
         ("first limit that is missed", first_miss_only),

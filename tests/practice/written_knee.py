@@ -151,6 +151,33 @@ def about(run, rates, goal):
     return halves(run, rates, goal - 1e-3)
 
 
+def returns_at_the_goal(run, rates, goal):
+    left, rest = None, list(rates)
+    while rest:
+        half = len(rest) // 2
+        share = run(rest[half])
+        if share == goal:
+            return rest[half]
+        if share > goal:
+            left, rest = rest[half], rest[half + 1 :]
+        else:
+            rest = rest[:half]
+    return left
+
+
+def one_run_too_few(run, rates, goal):
+    low, high, best = 0, len(rates) - 1, None
+    for _ in range(max(1, len(rates).bit_length() - 1)):
+        if low > high:
+            break
+        middle = (low + high) // 2
+        if run(rates[middle]) >= goal:
+            best, low = rates[middle], middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
 RIGHT = {"12.knee": [halves, recursive, in_numpy]}
 CASES = {
     "12.knee": [
@@ -173,6 +200,8 @@ CASES = {
         ("not in the list", between),
         ("list is changed", pops),
         ("run twice", once_more),
+        ("ends at a share", returns_at_the_goal),
+        ("ends while rates are left", one_run_too_few),
         ("printed, not returned", prints_it),
     ]
 }

@@ -146,6 +146,20 @@ def by_quantiles(values, p):
     )  # fmt: skip
 
 
+def none_for_zero(requests, p):
+    return {name: value or None for name, value in numbers()(requests, p).items()}
+
+
+def to_the_last_arrival(requests):
+    return requests[int(np.argmax([arrival for arrival, _ in requests]))][1][-1] - min(one[0] for one in requests) or 1
+
+
+def several_tokens_only(requests, p):
+    several = [one for one in requests if len(one[1]) > 1]
+    found = numbers()(requests, p)
+    return found | {"request_throughput": len(several) / duration(requests)}
+
+
 RIGHT = {"12.metrics": [numbers(), in_floats_of_numpy, numbers(at=by_quantiles)]}
 CASES = {
     "12.metrics": [
@@ -156,7 +170,7 @@ CASES = {
         (None, numbers(replaced("tpot", medians))),
         ("one mean for each", numbers(replaced("itl", means))),
         ("counted as a gap", numbers(replaced("itl", with_first))),
-        (None, numbers(replaced("itl", only_positive))),
+        ("gap of 0 counts as no gap", numbers(replaced("itl", only_positive))),
         (None, numbers(replaced("ttft", from_the_first_arrival))),
         (None, numbers(replaced("ttft", to_the_second_token))),
         ("E2EL begins", numbers(replaced("e2el", lambda requests: [t[-1] - t[0] for _, t in requests]))),
@@ -176,5 +190,8 @@ CASES = {
         ("printed, not returned", prints_it),
         ("without their names", in_a_tuple),
         ("numbers are rounded", rounded),
+        ("gap of 0 counts as no gap", none_for_zero),
+        ("request that arrived last", numbers(last=to_the_last_arrival)),
+        ("one token are left out of the throughput", several_tokens_only),
     ]
 }

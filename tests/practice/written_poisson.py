@@ -141,6 +141,20 @@ def ten_times_the_mean(rate, seconds, seed, burstiness=1.0):
     return right(rate, seconds, seed, burstiness)[: int(10 * rate * seconds) + 1]
 
 
+def as_many_as_twice_the_mean(rate, seconds, seed, burstiness=1.0):
+    return right(rate, seconds, seed, burstiness)[: int(2 * rate * seconds) + 10]
+
+
+def each_time_once(rate, seconds, seed, burstiness=1.0):
+    return sorted(set(right(rate, seconds, seed, burstiness)))
+
+
+def counted_by_the_product(rate, seconds, seed, burstiness=1.0):
+    if burstiness == math.inf:
+        return [k / rate for k in range(1, math.ceil(rate * seconds))]
+    return right(rate, seconds, seed, burstiness)
+
+
 RIGHT = {"12.poisson": [right, in_an_array, in_a_deque]}
 CASES = {
     "12.poisson": [
@@ -172,5 +186,9 @@ CASES = {
         ("seed 0 is taken for no seed", times_of(generator=lambda seed: random.Random(seed or 7))),
         ("large burstiness", lambda rate, seconds, seed, b=1.0: right(rate, seconds, seed, b if b < 99 else math.inf)),
         (None, ten_times_the_mean),
+        (None, as_many_as_twice_the_mean),
+        (None, each_time_once),
+        (None, counted_by_the_product),
+        (None, lambda rate, seconds, seed, b=1.0: right(rate, int(seconds), seed, b)),
     ]
 }

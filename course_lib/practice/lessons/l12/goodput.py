@@ -116,6 +116,8 @@ SEVERAL = [
     ([request(0.25), request(0.75), request(0.75, 0.25), request(0.75, 0.25, 5.0), request(0.25)], ALL, ""),
     ([request(0.75, 0.25, 5.0)], {}, "no limits: every complete request is good"),
     ([request(0.75), request(0.25, None)], {}, ""),
+    ([request(0.75, None)], ALL, "one token, above the limit of `ttft`"),
+    ([request(0.25, None, 5.0)], {**E2EL, **TPOT}, "one token, above the limit of `e2el`"),
     ([], ALL, "no requests"),
     ([], {}, ""),
 ]
@@ -148,7 +150,7 @@ GOODPUT = Exercise(
     properties=[
         Property(
             "`good`: a complete request that keeps its limit; exactly at the limit is kept",
-            "A limit of 0.5 s allows 0.5 s. An output of one token has no `tpot`, and keeps every limit of it.",
+            "A limit of 0.5 s allows 0.5 s. An output of one token has no `tpot`, and keeps every limit of `tpot`.",
             [run(requests, targets, "good", note=note) for requests, targets, note in LIMITS],
         ),
         Property(
@@ -158,7 +160,7 @@ GOODPUT = Exercise(
         ),
         Property(
             '`good`: only requests that ended with "stop" or "length" count',
-            "A request that was given up, or failed, served nobody.",
+            "A request that was given up, or failed, served nobody. Any text but these two is not complete.",
             [run(requests, targets, "good", note=note) for requests, targets, note in REASONS],
         ),
         Property(

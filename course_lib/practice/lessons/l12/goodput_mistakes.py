@@ -51,6 +51,12 @@ def all_but_abort(request):
     return request["reason"] != "abort"
 
 
+def good_without_gap(requests, seconds, targets):
+    """Takes a `tpot` of None for a reason to keep the limits of `ttft` and `e2el` too."""
+    none = dict.fromkeys(("ttft", "e2el"))
+    return wrong()([one | none if one["tpot"] is None else one for one in requests], seconds, targets)
+
+
 MISTAKES = [
     Mistake(
         "requests that are not complete are counted.",
@@ -95,6 +101,16 @@ MISTAKES = [
         wrong(is_above=lambda value, limit: value is None or value > limit),
     ),
     Mistake(
+        "a `tpot` of None counts for `ttft` and `e2el` too.",
+        "An output of one token keeps every limit of `tpot`. Its `ttft` and `e2el` are compared as those of others.",
+        good_without_gap,
+    ),
+    Mistake(
+        "without limits no request is good.",
+        "Where `targets` is empty, there is nothing that a complete request could miss.",
+        wrong(is_good=lambda missed, targets: bool(targets) and not missed),
+    ),
+    Mistake(
         "one limit kept is enough.",
         "A request is good when it keeps all limits.",
         wrong(is_good=lambda missed, targets: len(missed) < len(targets) or not targets),
@@ -102,7 +118,10 @@ MISTAKES = [
     Mistake(
         "the missed limits are subtracted one by one.",
         "A request above two limits counts in both places of `missed`, but it is one request less in `good`.",
-        wrong(good_of=lambda total, missed: total - sum(missed.values())),
+        (
+            wrong(good_of=lambda total, missed: total - sum(missed.values())),
+            wrong(good_of=lambda total, missed: max(0, total - sum(missed.values()))),
+        ),
     ),
     Mistake(
         "only the first limit that is missed is counted.",

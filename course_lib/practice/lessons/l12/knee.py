@@ -80,6 +80,9 @@ UNEVEN = [
     ([0.25, 0.5, 3.5], [0.75, 0.75, 0.7]),
     ([10, 11, 30, 100], [0.99, 0.95, 0.5, 0.5]),
     ([1, 2, 4, 8, 16, 32, 64], [1.0, 1.0, 1.0, 0.99, 0.95, 0.5, 0.25]),
+    ([1, 2, 3], [0.9, 0.9, 0.9]),
+    ([10, 20, 30, 40], [0.95, 0.9, 0.9, 0.9]),
+    ([2, 3, 5, 8, 9], [1.0, 0.9, 0.9, 0.9, 0.2]),
     ([10, 20, 30, 40], [1.0, 1.0, 0.8, 0.75]),  # 0.75 of 40 are more good requests than all of 20
 ]
 NEAR = [
@@ -106,7 +109,8 @@ KNEE = Exercise(
         ),
         Property(
             "The same holds for other goals, and for rates that are not evenly spaced",
-            "A batch service may ask for half of the requests in time, a voice assistant for 99 of 100.",
+            "A batch service may ask for half of the requests in time, a voice assistant for 99 of 100. Two rates may "
+            "have the same share.",
             [search(rates, shares, goal) for rates, shares in UNEVEN for goal in (0.9, 0.99, 0.75, 0.5, 1.0)],
         ),
         Property(

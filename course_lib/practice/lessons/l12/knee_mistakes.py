@@ -84,6 +84,31 @@ def checks_again(run, found):
         run(found)
 
 
+def stops_at_the_goal(run, rates, goal):
+    low, high = 0, len(rates)
+    while low < high:
+        middle = (low + high) // 2
+        share = run(rates[middle])
+        if share == goal:
+            return rates[middle]
+        low, high = (middle + 1, high) if share > goal else (low, middle)
+    return rates[low - 1] if low else None
+
+
+def one_run_less(part):
+    """The search that stops one run early. part: 0 takes the upper of two places in the middle, 1 the lower."""
+
+    def answer(run, rates, goal):
+        low, high = 0, len(rates)
+        for _ in range(max(1, len(rates).bit_length() - 1)):
+            if low < high:
+                middle = (low + high - part) // 2
+                low, high = (middle + 1, high) if run(rates[middle]) >= goal else (low, middle)
+        return rates[low - 1] if low else None
+
+    return answer
+
+
 MISTAKES = [
     Mistake(
         "a share just below the goal counts.",
@@ -152,6 +177,16 @@ MISTAKES = [
         "the highest rate is never tried.",
         "All rates may keep the goal. Then the highest one is the answer.",
         wrong(bounds=lambda n: (0, n - 1)),
+    ),
+    Mistake(
+        "the search ends at a share that is exactly the goal.",
+        "A higher rate may keep the goal too, with the same share. Search on above it.",
+        stops_at_the_goal,
+    ),
+    Mistake(
+        "the search ends while rates are left between the bounds.",
+        "n rates may take `n.bit_length()` runs. Go on until no rate is left.",
+        (one_run_less(0), one_run_less(1)),
     ),
     Mistake(
         "the rate with the most good requests is taken.",

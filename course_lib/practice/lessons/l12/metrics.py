@@ -119,6 +119,8 @@ ONE = [
     [(1.0, [4.0, 4.5, 6.0])],
     [(0.5, [1.0, 2.0, 2.25, 6.0])],
     [(3.0, [3.5, 3.5, 7.5])],
+    [(1.0, [2.0, 2.0])],  # all gaps are 0
+    [(1.0, [2.5, 2.5, 2.5])],
 ]
 SEVERAL = [
     [(1.0, [3.0]), (2.0, [2.5])],
@@ -190,7 +192,8 @@ METRICS = Exercise(
         ),
         Property(
             "`request_throughput`: requests for each second, from the first arrival to the last token",
-            "The list is in any order, so the first arrival need not be in its first pair.",
+            "All requests count, those of one token too. The list is in any order: the first arrival need not be in "
+            "its first pair, nor the last token in its last one.",
             [run(requests, 50, "request_throughput") for requests in (*ONE, *SEVERAL, *(r[::-1] for r in SEVERAL))],
         ),
         Property(

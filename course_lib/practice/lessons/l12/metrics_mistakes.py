@@ -83,6 +83,16 @@ def longest_gaps(requests):
     return [max(its) for its in (gaps_of(*one) for one in requests) if its]
 
 
+def zero_as_none(*names):
+    """The right answer, with None in place of a latency of 0."""
+
+    def answer(requests, p):
+        found = wrong()(requests, p)
+        return {name: value or None if name in names else value for name, value in found.items()}
+
+    return answer
+
+
 MISTAKES = [
     Mistake(
         "the first token is in TPOT.",
@@ -195,6 +205,12 @@ MISTAKES = [
         (wrong(none=0), wrong(none=math.nan)),
     ),
     Mistake(
+        "a gap of 0 counts as no gap.",
+        "Tokens may come at the same time. Their gap is 0, and it counts: `value or None` and `if gap` take 0 for "
+        "nothing.",
+        (zero_as_none("tpot", "itl"), zero_as_none("itl"), zero_as_none("tpot")),
+    ),
+    Mistake(
         "the run begins at 0.",
         "It begins with the first arrival: the time before it is no part of the run.",
         wrong(seconds=lambda requests: max(times[-1] for _, times in requests)),
@@ -211,6 +227,19 @@ MISTAKES = [
             wrong(seconds=lambda r: r[-1][1][-1] - r[0][0]),
             wrong(seconds=lambda r: max(times[-1] for _, times in r) - r[0][0]),
             wrong(seconds=lambda r: r[-1][1][-1] - min(arrival for arrival, _ in r)),
+        ),
+    ),
+    Mistake(
+        "the run ends with the request that arrived last.",
+        "A request that arrived earlier may get its last token later: `max(times[-1] for _, times in requests)`.",
+        wrong(seconds=lambda r: max(r)[1][-1] - min(arrival for arrival, _ in r) or 1),
+    ),
+    Mistake(
+        "requests of one token are left out of the throughput.",
+        "They are requests as well, though they have no TPOT: `len(requests)`.",
+        (
+            wrong(requests_of=lambda r: sum(len(times) > 1 for _, times in r)),
+            wrong(requests_of=lambda r: sum(len(times) > 1 for _, times in r) or len(r)),
         ),
     ),
     Mistake(

@@ -59,9 +59,15 @@ def differ(expected, got):
     """Where two lists of times part, where that is not in the first six."""
     if not isinstance(got, list):
         return ""
+    if got == sorted(set(expected)) and len(got) < len(expected):
+        return "Yours has each time once. Two requests may arrive at the same time, and both are in the list."
     same = 0
     while same < min(len(expected), len(got)) and got[same] == expected[same]:
         same += 1
+    if same == len(expected) and len(got) > same:
+        return f"Yours has {len(got) - same} more: the run ends before `seconds`."
+    if same == len(got) and len(expected) > same:
+        return f"Yours ends too early, after {same} requests: go on until a time is `seconds` or more."
     if same < 6:
         return ""
     ends = [f"{len(times)} times, the last {times[-1]:.4f}" for times in (expected, got)]
@@ -197,6 +203,7 @@ POISSON = Exercise(
                 loop(10, 1, 4, math.inf, note="10 / 10 is exactly the end; 0.1, added ten times, is a little less"),
                 loop(3, 2, 5, math.inf),
                 loop(4, 1 + 1e-10, 6, math.inf, note="1.0 is before the end"),
+                loop(12.5, 0.56, 7, math.inf, note="7 / 12.5 is exactly the end; 12.5 * 0.56 is a little above 7"),
             ],
         ),
         Property(
