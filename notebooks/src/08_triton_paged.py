@@ -4,7 +4,7 @@
 # - **You will** write the kernels that an engine runs in every layer of every step: keys and values into their slots, decode straight through the block table, a long context in parts, and a chunk of a prompt.
 # - **Why** to gather the blocks first copies every key and value once more, in each layer, for each token. A kernel that follows the table reads them where they are.
 # - **Time** 60 minutes, and three hours for the exercises.
-# - **You need** lessons 04, 06 and 07.
+# - **You need** lessons 04 to 07.
 # - **After it** you can read the attention code of a server: `slot_mapping`, `block_tables`, `seq_lens` and `cu_seqlens_q` go in, and you know what each program does with them.
 
 # %% [markdown]
@@ -37,9 +37,9 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 #
 # (From here on a *block* is a block of the KV cache again. What a program holds at a time is a *tile*.)
 #
-# A server runs a decode step for three sequences, in blocks of 16 tokens. Sequences 0 and 1 began with the same prompt, and
-# share its blocks (lesson 05). Sequence 2 has another prompt. Each has one new token. `captured_decode_step` runs this step
-# on the bundled model, and keeps what layer 2 was given and what it returned.
+# A server runs a decode step for three sequences, in blocks of 16 tokens. Sequences 0 and 1 began with the same prompt,
+# and share its blocks (lesson 05). Sequence 2 has another prompt. Each has one new token. `captured_decode_step` runs
+# this step on the bundled model, and keeps what layer 2 was given and what it returned.
 
 # %%
 step = captured_decode_step(model, tokenizer)
@@ -53,13 +53,13 @@ print("block_tables")
 print(batch.block_tables)
 
 # %% [markdown]
-# `seq_lens` are the tokens of each sequence, the new one included. The rows of sequences 0 and 1 name the same blocks, apart from the last
-# one. -1 fills a row up.
+# `seq_lens` holds the number of tokens of each sequence, the new one included. The rows of sequences 0 and 1 name the
+# same blocks, apart from the last one. -1 fills a row up.
 #
 # ## What a gather costs
 #
-# Lesson 04 gathered: it copied the blocks of a sequence into one piece, and then computed attention. How many more bytes
-# does that move than to read the blocks where they are?
+# Lesson 04 gathered: it copied the blocks of a sequence into one piece, and then computed attention. How many more
+# bytes does that move than to read the blocks where they are?
 
 # %%
 predict("08.gather", "Gather first, then attend: how many bytes of keys and values are moved, against reading them once?",
@@ -90,15 +90,16 @@ print(f"read {meter.bytes_read:,} bytes, written {meter.bytes_written:,}")
 print(f"{meter.bytes_moved / once:.2f} times the {once:,} bytes of these keys and values")
 
 # %% [markdown]
-# The keys and values are read from the blocks, written as a piece, and read again: three times. It is a little more than three,
-# because whole blocks are gathered. A decode step does little arithmetic for each byte: it lies on the left of the roofline of
-# lesson 06, where the bytes decide the time. The recorded run at the end of this lesson shows how much.
+# The keys and values are read from the blocks, written as a piece, and read again: three times. It is a little more
+# than three, because whole blocks are gathered. A decode step does little arithmetic for each byte: it lies on the left
+# of the roofline of lesson 06, where the bytes decide the time. The recorded run at the end of this lesson shows how
+# much.
 #
 # ## Build it: store
 #
-# The smallest kernel comes first. Each new token has a slot. The numbers of a token, of all KV heads, lie side by side in `k`,
-# and in the cache too. So one program copies one row: from `token * NUMBERS` to `slot * NUMBERS`. A slot of **-1 is padding**.
-# It fills a step up to a fixed number of tokens (lesson 13 says why), and nothing is written for it.
+# The smallest kernel comes first. Each new token has a slot. The numbers of a token, of all KV heads, lie side by side
+# in `k`, and in the cache too. So one program copies one row: from `token * NUMBERS` to `slot * NUMBERS`. A slot of
+# **-1 is padding**. It fills a step up to a fixed number of tokens (lesson 13 says why), and nothing is written for it.
 
 # %%
 @triton.jit
@@ -123,8 +124,8 @@ print("slot_mapping:", slots.tolist(), "· rows written:", rows.abs().sum((1, 2)
 print("the same keys as in the model's cache:", torch.equal(rows[slots], theirs[slots]))
 
 # %% [markdown]
-# Here it stores five tokens, the third of which is padding, into 4 blocks of 4 slots. Step through the programs. Which rows
-# does program 3 load and store, and what does program 2 do?
+# Here it stores five tokens, the third of which is padding, into 4 blocks of 4 slots. Step through the programs. Which
+# rows does program 3 load and store, and what does program 2 do?
 
 # %%
 from course_lib.attention import record_accesses
@@ -138,8 +139,11 @@ store_view = programs_view(log, tensors=["slot_mapping", "k", "k_cache"])
 store_view
 
 # %% [markdown]
-# And without the `if`? The address of slot -1 lies before the cache. The recorder of lesson 07 stops the kernel before it
-# writes there. On a GPU nothing stops it: four wrong numbers are written into whatever lies before the cache.
+# Program 3 loads row 3 of `k` and stores it in slot 12, the first row of block 3. Program 2 loads only its slot, -1,
+# and stores nothing.
+#
+# And without the `if`? The address of slot -1 lies before the cache. The recorder of lesson 07 stops the kernel before
+# it writes there. On a GPU nothing stops it: four wrong numbers are written into whatever lies before the cache.
 
 # %%
 @triton.jit
@@ -158,15 +162,16 @@ except OutOfBounds as error:
 # %% [markdown]
 # ## Build it: decode
 #
-# A program takes one sequence and one KV head. It goes through the sequence's row of the block table. For each block it loads
-# the id, and from the id follow the addresses of keys and values: `slot = block_id * BLOCK_SIZE + offset`. The rest is the
-# online softmax of lesson 06.
+# A program takes one sequence and one KV head. It goes through the sequence's row of the block table. For each block it
+# loads the id, and from the id follow the addresses of keys and values: `slot = block_id * BLOCK_SIZE + offset`. The
+# rest is the online softmax of lesson 06.
 #
 # A decode step has one query for each head. The query heads of a group use the same KV head, so one program takes them
 # together, as the rows of a small matrix. `TOGETHER` is how many it takes. Their keys and values are loaded once.
 #
-# The last block may hold 1 to 16 tokens of this sequence. Its other slots hold tokens of another sequence, or were never
-# written. The mask `filled` leaves them out.
+# The last block may hold 1 to 16 tokens of this sequence. Its other slots hold tokens of another sequence, or were
+# never written. The mask `filled` leaves them out. The kernel also stores the log-sum-exp of the scores (`lse`, lesson
+# 06), which a long context needs below.
 
 # %%
 @triton.jit
@@ -213,10 +218,13 @@ out, lse = my_decode(q, k_cache, v_cache, batch.block_tables, batch.seq_lens)
 print("the same as the model's cache:", torch.allclose(out, step.out, atol=1e-5))
 
 # %% [markdown]
-# `decode_kernel` multiplies and sums instead of calling `tl.dot`, because it has two rows, and a matrix instruction works on at
-# least 16 (lesson 07): most of it would multiply padding. `course_lib`'s kernel has both ways: where Triton makes a matrix
-# instruction of `tl.dot`, it pads the rows to 16 and calls it; on other chips it multiplies and sums (`if DOT`, below). (`v` is the first factor on purpose. In the
-# other order Triton takes the sum for a product of matrices from 16 rows on, and a GPU computes that in TF32, as lesson 07 shows.)
+# `decode_kernel` multiplies and sums instead of calling `tl.dot`. It has two rows, and a matrix instruction works on at
+# least 16 (lesson 07), so most of it would multiply padding. `course_lib`'s kernel has both ways (`if DOT`, below).
+# Where Triton makes a matrix instruction of `tl.dot`, it pads the rows to 16 and calls it. On other chips it multiplies
+# and sums.
+#
+# In the sum for `acc`, `v` is the first factor on purpose. With the other order and 16 rows or more, Triton compiles
+# the sum as a product of matrices, which a GPU computes in TF32 (lesson 07).
 #
 # How many bytes do the programs read, with a program for each KV head and with one for each query head? The recorder
 # counts every number that a program asks for.
@@ -241,12 +249,12 @@ for name, count in moved.items():
     print(f"{name:<32}{count:>9,.0f} bytes, {count / once:.2f} times what there is")
 
 # %% [markdown]
-# Where no two sequences share a block, 1.00 is the least there can be: each query needs all keys and values of its sequence.
+# 1.00 is the least for programs that read each sequence for itself: its queries need all its keys and values.
 #
 # ## See it
 #
-# The recorder saw what each program reads. On the left are the programs with their rows of the block table, on the right is the
-# pool. Step through the programs, or select a block.
+# The recorder saw what each program reads. On the left are the programs with their rows of the block table (R0 is
+# sequence 0), on the right is the pool. Step through the programs, or select a block.
 #
 # - Which blocks are read by two sequences, and why?
 # - How much of a last block is read?
@@ -262,14 +270,15 @@ reads_view = block_reads_view(**block_reads(log, batch.block_tables, batch.seq_l
 reads_view
 
 # %% [markdown]
-# Sequences 0 and 1 share the blocks of their prompt, and each of them reads these blocks: a program does not know of other
-# programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are kernels that compute
-# sequences with a common prefix together; FlashInfer calls it cascade attention.) Of a last block only the filled slots are read.
+# Sequences 0 and 1 share the blocks of their prompt, and each of them reads these blocks: a program does not know of
+# other programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are kernels
+# that compute sequences with a common prefix together; FlashInfer calls it cascade attention.) Of a last block only the
+# filled slots are read.
 #
 # ## A long context
 #
-# The grid of `decode_kernel` is `(num_seqs, num_kv_heads)`. A GPU runs programs on its multiprocessors (lesson 06), of which an
-# H200 has 132.
+# The grid of `decode_kernel` is `(num_seqs, num_kv_heads)`. A GPU runs programs on its multiprocessors (lesson 06), of
+# which an H200 has 132.
 
 # %%
 predict("08.programs", "One request of 131,072 tokens to a Llama 3 8B (32 query heads over 8 KV heads): how many of the "
@@ -281,14 +290,15 @@ programs = num_seqs * num_kv_heads
 print(f"grid ({num_seqs}, {num_kv_heads}): {programs} programs; {multiprocessors - programs} of {multiprocessors} multiprocessors have none")
 
 # %% [markdown]
-# Eight programs go through the context block by block, and 124 multiprocessors have no program. Lesson 06 has what is needed:
-# attention over some keys and attention over others can be **merged** by their log-sum-exps. So the context is cut into parts,
-# and each part gets a program. This is **split-KV**, or Flash-Decoding
+# Eight programs go through the context block by block, and 124 multiprocessors have no program. Lesson 06 has what is
+# needed: attention over some keys and attention over others can be **merged** by their log-sum-exps. So the context is
+# cut into parts, and each part gets a program. This is **split-KV**, or Flash-Decoding
 # ([crfm.stanford.edu/2023/10/12/flashdecoding.html](https://crfm.stanford.edu/2023/10/12/flashdecoding.html)).
 #
-# We need no new kernel. A part of a sequence is a sequence itself: a piece of its row of the block table, and a length. A part that
-# begins after the last token is **empty**: its sum of exponentials is 0, its log-sum-exp is -inf, and its output is 0 / 0, which is
-# nan. Its share of the whole is 0, but 0 times nan is nan. So `in_parts` replaces nan by 0 before it merges.
+# We need no new kernel. A part of a sequence is a sequence itself: a piece of its row of the block table, and a length.
+# A part that begins after the last token is **empty**: its sum of exponentials is 0, its log-sum-exp is -inf, and its
+# output is 0 / 0, which is nan. Its share of the whole is 0, but 0 times nan is nan. So `in_parts` replaces nan by 0
+# before it merges.
 
 # %%
 def in_parts(q, k_cache, v_cache, table, length, num_parts, guard=True):
@@ -299,7 +309,7 @@ def in_parts(q, k_cache, v_cache, table, length, num_parts, guard=True):
     lengths = (length - begins).clamp(min=0, max=pieces.shape[1] * block_size)
     outs, lses = my_decode(q.expand(num_parts, -1, -1).contiguous(), k_cache, v_cache, pieces, lengths)
     if guard:
-        outs, lses = outs.nan_to_num(0.0), lses.nan_to_num(-torch.inf)  # of empty parts
+        outs = outs.nan_to_num(0.0)  # of empty parts
     shares = lses.softmax(0)  # of each part, for each head: exp(lse) over the sum of all exp(lse)
     return (shares[:, :, None] * outs).sum(0, keepdim=True)
 
@@ -318,8 +328,9 @@ for num_parts in (1, 2, 4, 8, 16):
           f"more bytes, the same output: {torch.allclose(merged, whole, atol=1e-5)}")
 
 # %% [markdown]
-# All 500 tokens are in 32 blocks, so none of these parts is empty. With 480 tokens the last two of 32 blocks hold no token, and with
-# 100 tokens 25 blocks hold none. Then some parts are empty. What does the merge give with the guard, and without it?
+# All 500 tokens are in 32 blocks, so none of these parts is empty. With 480 tokens the last two of 32 blocks hold no
+# token, and with 100 tokens 25 blocks hold none. Then some parts are empty. What does the merge give with the guard,
+# and without it?
 
 # %%
 import warnings
@@ -333,11 +344,11 @@ for tokens_now, num_parts in ((480, 8), (480, 16), (100, 2), (100, 16)):
     print(f"{tokens_now} tokens in {num_parts:>2} parts, {empty:>2} empty: the same output with the guard: {same[True]}, without: {same[False]}")
 
 # %% [markdown]
-# With the guard the output is the same in all of these cases, up to rounding. Each part costs bytes for its output and its
-# log-sum-exp, as the first table shows.
+# With the guard the output is the same in all of these cases, up to rounding. Without it each case with an empty part
+# is wrong. Each part costs bytes for its output and its log-sum-exp, as the first table shows.
 #
-# Here are the parts in `course_lib`'s kernel: one sequence of 100 tokens in 4 parts, two KV heads, in tiles of 32 tokens. The last
-# steps are the merge. Which programs read the least?
+# Here are the parts in `course_lib`'s kernel: one sequence of 100 tokens in 4 parts, two KV heads, in tiles of 32
+# tokens. The last steps are the merge. Which programs read the least?
 
 # %%
 from course_lib.attention.kernels import paged
@@ -350,10 +361,12 @@ parts_view = block_reads_view(**block_reads(log, short, [100]))
 parts_view
 
 # %% [markdown]
-# How many parts are best? `course_lib` chooses from shapes: the number of sequences and KV heads, the longest possible sequence,
-# and the number of multiprocessors. It does not look at `seq_lens`. A launch puts a kernel into a queue, and the CPU goes on at
-# once. To read a number from the GPU, the CPU would wait until the queue is empty. How many programs are there, without parts and
-# with them?
+# The two programs of part 3 read the least: four tokens, all in block 10.
+#
+# How many parts are best? `course_lib` chooses from shapes: the number of sequences and KV heads, the longest possible
+# sequence, and the number of multiprocessors. It does not look at `seq_lens`. A launch puts a kernel into a queue, and
+# the CPU goes on at once. To read a number from the GPU, the CPU would wait until the queue is empty. How many programs
+# are there, without parts and with them?
 
 # %%
 from course_lib.attention.tiles import DECODE_PROGRAMS, decode_splits
@@ -371,8 +384,10 @@ chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 toke
       x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# `decode_splits` takes the most parts with which all programs run at once, but at most 64 a sequence. With more parts, some programs
-# would begin when most have ended. With enough requests one part each is enough. And what do parts bring? One layer's attention for one long sequence, recorded on an H200:
+# `decode_splits` takes the most parts with which all programs run at once, but at most 64 a sequence. (One
+# multiprocessor of an H200 has room for five programs of this kernel.) With more parts, some programs would begin when
+# most have ended. From 64 requests on there is one part each. And what do parts bring? One layer's attention for one
+# long sequence, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -380,14 +395,16 @@ from course_lib.recorded import recorded
 recorded("08", 1)
 
 # %% [markdown]
-# In one part the memory is nearly idle. At first each doubling of the parts nearly halves the time. Then the multiprocessors have a
-# program each, and the gain becomes small. With 128 parts there is only more to merge.
+# In one part the kernel reads 139 GB/s, and the memory can give 4,800 (4.8 TB/s, lesson 02). Up to 16 parts each
+# doubling about halves the time. With 16 parts there are 128 programs, nearly one for each multiprocessor, and from
+# there on a doubling gains less: 1.6 times, then 1.2 times. 128 parts are slower than 64: not all of the 1,024 programs
+# run at once, and there is more to merge.
 #
 # ## Build it: a chunk of a prompt
 #
-# A prompt brings many new tokens at once. A long prompt comes in **chunks**: the first ones were computed in earlier steps, and
-# their keys and values are in the cache. The next chunk comes in this step, together with the decode tokens of other requests.
-# Three things are new, compared with `decode_kernel`:
+# A prompt brings many new tokens at once. A long prompt comes in **chunks**: the first ones were computed in earlier
+# steps, and their keys and values are in the cache. The next chunk comes in this step, together with the decode tokens
+# of other requests. Three things are new, compared with `decode_kernel`:
 #
 # - **Which rows belong to a sequence?** `cu_seqlens_q` holds the running sum of new tokens: sequence i has rows `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1` of `q`.
 # - **Which positions do they have?** The last ones. Row i of `new` rows in a sequence of `length` tokens has position `length - new + i`.
@@ -401,8 +418,8 @@ recorded("08", 1)
 # row 3, at 13   ■ ■ ■ ■ ■ ■ ■ ■ ■ ■   ■  ■  ■  ■
 # ```
 #
-# A row of the tile is a pair: a new token, and one of the group's query heads. A tile has 16 such rows, so this kernel can use
-# `tl.dot`. The code calls them `lines`, because `rows` are the rows of `q`.
+# A row of the tile is a pair: a new token, and one of the group's query heads. A tile has 16 such rows, so this kernel
+# can use `tl.dot`. The code calls them `lines`, because `rows` are the rows of `q`.
 
 # %%
 @triton.jit
@@ -457,8 +474,9 @@ print("the same as the model's cache:", torch.allclose(as_chunks, step.out, atol
 # A decode step is a chunk of one token each, so the same function computes both. An engine with such a kernel needs no
 # difference between prefill and decode: it counts how many tokens of a request are computed (lesson 10).
 #
-# `Engine(model, attention=…)` takes the function. Here are three requests, with at most 12 tokens a step, so that prompts come in
-# chunks while other requests decode. If you have passed `04.allocator`, the blocks that the kernel reads are given out by yours:
+# `Engine(model, attention=…)` takes the function. Here are three requests, with at most 12 tokens a step, so that
+# prompts come in chunks while other requests decode. If you have passed `04.allocator`, the blocks that the kernel
+# reads are given out by yours:
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
@@ -477,8 +495,8 @@ alone = [generate_naive(model, ids, params) for ids in prompts]
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
 # %% [markdown]
-# What does it cost to cut a prompt into chunks? Each chunk reads all keys and values before it, also those that the chunk
-# before it has read.
+# What does it cost to cut a prompt into chunks? Each chunk reads all keys and values before it, also those that the
+# chunk before it has read.
 
 # %%
 predict("08.chunks", "A prompt of 96 tokens in 4 chunks instead of one. How many bytes of keys and values do the kernels read?",
@@ -500,25 +518,26 @@ for size in (96, 48, 24, 12):
     print(f"chunks of {size:>2} tokens: {count:>9,.0f} bytes, {count / there:.1f} times what there is")
 
 # %% [markdown]
-# Each *tile* reads all keys and values before it, whether the next tile comes in the same step or in a later one. A tile of 16 rows
-# has 8 tokens here, so a prompt of 96 tokens has twelve tiles in each of the first three lines. Chunks of 12 tokens need a tile and
-# a half each, rounded up to two: sixteen tiles, and more reads. (With 24 it is a little less than with 48. A tile of the first chunk
-# ends in the middle of a block, and the rest of this block is not filled yet.) What does a chunk cost in time? `course_lib`'s kernel
-# on an H200:
+# Each *tile* reads all keys and values before it, whether the next tile comes in the same step or in a later one. A
+# tile of 16 rows has 8 tokens here, so a prompt of 96 tokens has twelve tiles in each of the first three lines. Chunks
+# of 12 tokens need a tile and a half each, rounded up to two: sixteen tiles, and more reads. (With 24 it is a little
+# less than with 48. The first and the third chunk end in the middle of a block, and the rest of this block is not
+# filled yet.) What does a chunk cost in time? `course_lib`'s kernel on an H200:
 
 # %%
 recorded("08", 2)
 
 # %% [markdown]
-# From 8,192 down to 512 tokens a chunk, the time grows by a tenth. With 128 tokens it is four times as much: there are too few
-# programs. 128 tokens with the 4 query heads of a group are 4 tiles of 128 rows; times 8 KV heads that is 32 programs for 132
-# multiprocessors. (And every step reads all weights: lesson 09.)
+# From 8,192 down to 512 tokens a chunk, the time grows by 12 %. With 128 tokens a chunk it is 4.2 times that of one
+# chunk: there are too few programs. 128 tokens with the 4 query heads of a group are 4 tiles of 128 rows; times 8 KV
+# heads that is 32 programs for 132 multiprocessors. (And every step reads all weights: lesson 09.)
 #
 # ## The same in `course_lib`
 #
-# One function goes through the row of the block table, for decode and for chunks. It calls `fold` and `visible` of lesson 07. Look at
-# the first lines of its loop, where the block ids are loaded. (`KIND` and the scales are for caches with fewer bits, `sinks` for a window
-# that keeps the first tokens: later lessons. Here `KIND` is "plain".)
+# One function goes through the row of the block table, for decode and for chunks. It calls `fold` and `visible` of
+# lesson 07. Look at the first lines of its loop, where the block ids are loaded. (`KIND` and the scales are for caches
+# with fewer bits, `sinks` for a window that keeps the first tokens: later lessons. Here `KIND` is "plain".
+# `load_numbers` loads a tile of K or V.)
 
 # %%
 from course_lib.attention.kernels.paged_walk import _attend
@@ -535,9 +554,9 @@ show(_attend)
 # - `MASKED`: tiles that every row sees as a whole are computed without a mask (lesson 06).
 # - The parts of a long context are a dimension of the grid. A second kernel, `paged.merge_kernel`, does what `in_parts` does after the kernel, with its guard for empty parts.
 #
-# `paged_attention` finds by binary search in `cu_seqlens_q` which sequence a program works for, so that the CPU does not
-# read the lengths. (`my_attention` reads them: `int(…max())`. On a GPU the CPU waits there, in each layer.) Which of the
-# library's functions run as kernels here, and why?
+# `paged_attention` finds by binary search in `cu_seqlens_q` which sequence a program works for, so that the CPU does
+# not read the lengths. (`my_attention` reads them: `int(…max())`. On a GPU the CPU waits there, in each layer.)
+# `explain` says which of the library's functions run as kernels on this machine, and why:
 
 # %% tags=["nbval-ignore-output"]
 print(attention.explain())
@@ -545,9 +564,9 @@ print(attention.explain())
 # %% [markdown]
 # ## Measure: time
 #
-# On a CPU the kernels are interpreted, so their time says nothing about a GPU. But the cost of a gather can be measured here:
-# attention over keys and values that lie in one piece, and the same with the gather before it. (On a GPU these sizes are so
-# small that starting the kernels takes most of the time. The recorded run below has real sizes.)
+# On a CPU the kernels are interpreted, so their time says nothing about a GPU. But the cost of a gather can be measured
+# here: attention over keys and values that lie in one piece, and the same with the gather before it. (These sizes are
+# small. The recorded run below has real ones.)
 
 # %%
 predict("08.time", "16 sequences of 1,024 tokens on this machine: how long does it take to gather and attend, against attending alone?",
@@ -591,10 +610,11 @@ for name, t in times.items():
     print(f"{name:<32}{1e6 * t:8.0f} µs, {t / times['attend alone, all in one piece']:.1f} times")
 
 # %% [markdown]
-# The gather also allocates new memory for the pieces each time. And on an H200? The table has three ways, in GB of keys and values a
-# second: the keys and values are counted once, whatever else is moved. Look at the dtypes: the exercise's kernel computes in float32
-# and the other two in bfloat16, so for the same tokens it has to read twice the bytes. The column says how much of the memory's
-# speed each way uses, and not which is faster. The cell below it computes the time.
+# The gather also allocates new memory for the pieces each time. And on an H200? The table has three ways, in GB of keys
+# and values a second: the keys and values are counted once, whatever else is moved. Look at the dtypes: the exercise's
+# kernel computes in float32 and the other two in bfloat16, so for the same tokens it has to read twice the bytes. So a
+# column does not say which way is faster. The cell below the table computes the time. (The column `parts` is from an
+# earlier rule than that of `decode_splits` above.)
 
 # %%
 recorded("08", 0)
@@ -610,19 +630,19 @@ for i, (count, length_each) in enumerate(zip(requests, each)):
     print(f"{count:>7,.0f} x {length_each:>8,.0f} {gather:>7.0f} µs {exercise:>7.0f} µs {library:>8.0f} µs   {gather / library:.1f}")
 
 # %% [markdown]
-# With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 3.8 times as long as `course_lib`'s kernel: the count of bytes said 3.
-# The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request it has eight programs. With many requests a
-# program waits for one block of 16 tokens before it asks for the next. What `course_lib` adds is the list above: parts, larger tiles,
-# and loads that are under way while the tile before is computed.
+# With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 3.8 times as long as `course_lib`'s
+# kernel: the count of bytes said 3. The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request
+# it has eight programs, and it reads float32. What `course_lib` adds is the list above: parts, larger tiles, and loads
+# that are under way while the tile before is computed.
 #
 # ## Break it
 #
-# We leave out the mask on the tail. Nothing shows where a sequence ends with a block. Without the mask the kernel uses all slots of the
-# last block. That is what `decode_kernel` does when `seq_lens` is rounded up to whole blocks, so we break it in this way, in decode
-# steps only.
+# We leave out the mask on the tail. Without the mask the kernel uses all slots of the last block. (Where a sequence
+# fills its last block, that is right.) That is what `decode_kernel` does when `seq_lens` is rounded up to whole blocks,
+# so we break it in this way, in decode steps only.
 #
-# The same request is served three times: by the right function, by the careless one in a new pool, and by the careless one after
-# another request has finished, whose keys and values are still in the block.
+# The same request is served three times: by the right function, by the careless one in a new pool, and by the careless
+# one after another request has finished, whose keys and values are still in the block.
 
 # %%
 predict("08.tail", "Which of the three outputs is wrong?",
@@ -654,10 +674,10 @@ print("careless, new pool:             ", served(careless, False))
 print("careless, after another request:", served(careless, True))
 
 # %% [markdown]
-# In a new pool the careless kernel writes the same tokens. The pool was filled with zeros, so the slots after the sequence hold zeros:
-# they take a share of the weights and add nothing, every average is too small, and here the most likely token is the same. A
-# test with a new pool passes. After another request the output is wrong: its keys and values are part of every average. One user's
-# answer is computed from another user's tokens, and no error is raised.
+# In a new pool the careless kernel writes the same tokens. The pool was filled with zeros, so the slots after the
+# sequence hold zeros: they take a share of the weights and add nothing, every average is too small, and here the most
+# likely token is the same. A test with a new pool passes. After another request the output is wrong: its keys and
+# values are part of every average. One user's answer is computed from another user's tokens, and no error is raised.
 #
 # ## What you expected
 #
@@ -671,21 +691,22 @@ guesses("08")
 #
 # <details><summary><b>1. A row of the block table is shuffled, except its last entry. What changes in the output of a decode step?</b></summary>
 #
-# Nothing but the rounding. A softmax average does not depend on the order of its terms, and the position of a token is in
-# its key already (RoPE, lesson 02). Order matters for the tail, which is in the last block, and for the causal mask of a
-# chunk.
+# Nothing but the rounding. A softmax average does not depend on the order of its terms, and the position of a token is
+# in its key already (RoPE, lesson 02). Order matters for the tail, which is in the last block, and for the causal mask
+# of a chunk.
 # </details>
 #
 # <details><summary><b>2. Why is the number of parts not chosen from the lengths of the sequences?</b></summary>
 #
 # The lengths are on the GPU. To read them there, the CPU would have to wait for everything that was launched before, in
-# each layer of each step. And a captured graph (lesson 13) has one grid, whatever the lengths are later.
+# each layer of each step. And a captured graph, launches that are recorded once and then repeated (lesson 13), has
+# one grid, whatever the lengths are later.
 # </details>
 #
 # <details><summary><b>3. All 64 requests of a server share a system prompt of 4,096 tokens. What does that save, in memory and in decode?</b></summary>
 #
-# In memory 63 of 64 copies: its blocks are there once. In decode, with the kernel above, nothing: each sequence has its own programs,
-# which read the shared blocks again, and only the GPU's cache can help.
+# In memory 63 of 64 copies: its blocks are there once. In decode, with the kernel above, nothing: each sequence has its
+# own programs, which read the shared blocks again, and only the GPU's cache can help.
 # </details>
 #
 # ## Next

@@ -8,20 +8,21 @@
 #
 # 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
 # 2. **A Triton kernel**, launched from the same function and interpreted, without a GPU. An access outside of a tensor is
-#    stopped, and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is nan. Some cases run with the programs in other orders: two programs must not store
-#    different numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU
-#    that need not be here, because the interpreter takes more than the compiler does.
+#    stopped, and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is
+#    nan. Some cases run with the programs in other orders: two programs must not store different numbers in one place,
+#    and none may load what another one stores. At the end the kernel is compiled for a GPU that need not be here,
+#    because the interpreter takes more than the compiler does.
 # 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not notice an
 #    access outside.
 #
 # The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
 # kernel above and launch it instead. The kernel's arguments are yours to choose.
 #
-# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two from 1 on, because a tile needs it; `num_heads`
-# need not be. All numbers are float32 or int64, and all tensors are contiguous. The caches are `[num_blocks, block_size,
-# num_kv_heads, head_dim]`: one layer of a pool. Slots that hold no token of the step's sequences can hold anything, also
-# nan. Do not change the tensors that you are given, apart from the two caches in 08.store_kv. A result is a new tensor in
-# every call.
+# In all cases `head_dim`, `block_size` and `num_kv_heads` are powers of two from 1 on, because a tile needs it;
+# `num_heads` need not be. Queries, keys and values are float32; slots, block tables, lengths and `cu_seqlens_q` are
+# int64. All tensors are contiguous. The caches are `[num_blocks, block_size, num_kv_heads, head_dim]`: one layer of a
+# pool. Slots that hold no token of the step's sequences can hold anything, also nan. Do not change the tensors that you
+# are given, apart from the two caches in 08.store_kv. A result is a new tensor in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -91,28 +92,29 @@ print("the same:", torch.equal(mine.k, theirs.k) and torch.equal(mine.v, theirs.
 print("slots written:", mine.k[0].flatten(0, 1).abs().sum((1, 2)).nonzero().flatten().tolist())
 
 # %% [markdown]
-# In vLLM the kernel is called `reshape_and_cache_flash`. A slot of -1 is what fills a step up to the size of a captured
-# graph (lesson 13).
+# In vLLM the kernel is called `reshape_and_cache_flash`. A slot of -1 fills a step up to a fixed number of tokens
+# (lesson 13).
 #
 # ## 08.paged_decode · Decode through the block table
 #
 # One new token of each sequence sees all tokens of its sequence, itself included; its key and value are in the cache
-# already. `q` is `[num_seqs, num_heads, head_dim]`, and `seq_lens` is `[num_seqs]`. `block_tables` is `[num_seqs, max_blocks]`:
-# a row is padded with -1, and it may be wider than the longest sequence needs. Scores are divided by √head_dim. `num_heads`
-# is a multiple of `num_kv_heads`: query heads `g * group` to `(g + 1) * group - 1` share KV head g.
+# already. `q` is `[num_seqs, num_heads, head_dim]`, and `seq_lens` is `[num_seqs]`. `block_tables` is `[num_seqs,
+# max_blocks]`: a row is padded with -1, and it may be wider than the longest sequence needs. Scores are divided by
+# √head_dim. `num_heads` is a multiple of `num_kv_heads`: query heads `g * group` to `(g + 1) * group - 1` share KV head
+# g.
 #
-# Return the output, with the shape of `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the other, with
-# the online softmax of lesson 06. The keys of a sequence must not be gathered into one tensor.
+# Return the output, with the shape of `q`. A sequence of 0 tokens gives zeros. Go through the blocks one after the
+# other, with the online softmax of lesson 06. The keys of a sequence must not be gathered into one tensor.
 #
 # In a kernel, with so few rows, multiply and sum: `tl.sum(q[:, None, :] * k[None, :, :], 2)` for the scores, and
-# `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (The other order Triton takes for a product
-# of matrices, from 16 rows on, and on a GPU it computes that in TF32, with ten bits of fraction.)
+# `tl.sum(v[None, :, :] * weights[:, :, None], 1)` for the values, `v` first. (With the other order and 16 rows or more,
+# Triton compiles the sum as a product of matrices, which a GPU computes in TF32, with ten bits of fraction.)
 #
-# A group may have 3 query heads, and `tl.arange` wants a power of two: take `ROWS = triton.next_power_of_2(group)` rows,
-# and mask those from `GROUP` on, in the load of `q` and in the store.
+# A group may have 3 query heads, and `tl.arange` wants a power of two: take `ROWS = triton.next_power_of_2(group)`
+# rows, and mask those from `GROUP` on, in the load of `q` and in the store.
 #
-# Sequence 0 has 6 tokens and `block_tables[0]` is `[7, 2, -1]`, with `block_size` 4: it reads block 7 as a whole and the
-# first two slots of block 2.
+# Sequence 0 has 6 tokens and `block_tables[0]` is `[7, 2, -1]`, with `block_size` 4: it reads block 7 as a whole and
+# the first two slots of block 2.
 
 # %% nbgrader={"grade_id": "paged_decode", "solution": true} course={"exercise": "08.paged_decode"}
 @triton.jit
@@ -163,8 +165,8 @@ check("08.paged_decode", paged_decode)
 
 # %% [markdown]
 # **Your own kernel in the engine.** `Engine(model, attention=…)` takes a function that is called in each layer of every
-# step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, prompts to the
-# course's. If you have passed `04.allocator`, the block tables that your kernel follows are made by your allocator:
+# step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, prompts to
+# the course's. If you have passed `04.allocator`, the block tables that your kernel follows are made by your allocator:
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
@@ -196,9 +198,10 @@ print("attention of a layer by you:", steps["mine"], "times; prompts:", steps["t
 # %% [markdown]
 # ## 08.split_kv · A long context in parts
 #
-# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then rounded up to whole
-# blocks, part p of a sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. A part that begins
-# at or after the end of the sequence is empty.
+# The same decode step in `num_splits` parts. With `tokens` = length / num_splits, rounded up, and then rounded up to
+# whole blocks, part p of a sequence takes its tokens from `p * tokens` to `min((p + 1) * tokens, length) - 1`. A part
+# that begins at or after the end of the sequence is empty. In a sequence of 0 tokens all parts are empty, and `out` is
+# zeros. `num_splits` is an int from 1 on, and need not be a power of two.
 #
 # Return `(out, partial, lse)`:
 #
@@ -280,18 +283,22 @@ for parts in (1, 2, 4, 8):
     print(f"{parts} parts: {2 * parts:>2} programs of at most {longest:>3} tokens; the same output: {torch.allclose(out, whole, atol=1e-5)}")
 
 # %% [markdown]
-# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU does not
-# wait for the GPU. The method is called Flash-Decoding; FlashInfer and vLLM do the same.
+# In `course_lib` the merge is a second kernel, and the number of parts is chosen from shapes alone, so that the CPU
+# does not wait for the GPU. The method is called Flash-Decoding; FlashInfer and vLLM do the same.
 #
 # ## 08.paged_prefill · A chunk of a prompt over a paged cache
 #
-# `q` holds any number of new tokens of each sequence, `[num_tokens, num_heads, head_dim]`. Those of sequence i are the rows
-# `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1`. They are the **last** tokens of the sequence, and `seq_lens` counts
-# them. A token sees itself and all tokens before it. A sequence has at least one token, and may have no new one; the step
-# has at least one new token. The rest is as in 08.paged_decode: also here no sequence is gathered into one tensor.
+# `q` holds any number of new tokens of each sequence, `[num_tokens, num_heads, head_dim]`. Those of sequence i are the
+# rows `cu_seqlens_q[i]` to `cu_seqlens_q[i + 1] - 1`. They are the **last** tokens of the sequence, and `seq_lens`
+# counts them. A token sees itself and all tokens before it. A sequence has at least one token, and may have no new one;
+# the step has at least one new token. The rest is as in 08.paged_decode: also here no sequence is gathered into one
+# tensor.
 #
-# With `seq_lens` `[6, 3]` and `cu_seqlens_q` `[0, 2, 3]`, rows 0 and 1 are the tokens at positions 4 and 5 of sequence 0,
-# and row 2 is the token at position 2 of sequence 1.
+# In the kernel, `ROWS` is the number of rows of a tile (`LINES` in the lesson). Multiply and sum here too: `tl.dot`
+# sums over 16 numbers or more (lesson 07), and in some cases `head_dim` or `block_size` is smaller.
+#
+# With `seq_lens` `[6, 3]` and `cu_seqlens_q` `[0, 2, 3]`, rows 0 and 1 are the tokens at positions 4 and 5 of sequence
+# 0, and row 2 is the token at position 2 of sequence 1.
 
 # %% nbgrader={"grade_id": "paged_prefill", "solution": true} course={"exercise": "08.paged_prefill"}
 @triton.jit
@@ -347,8 +354,8 @@ def paged_prefill(q, k_cache, v_cache, block_tables, seq_lens, cu_seqlens_q):
 check("08.paged_prefill", paged_prefill)
 
 # %% [markdown]
-# With it an engine needs no other attention: prompts in chunks of at most 8 tokens, decode, and both in one step all use
-# your function.
+# With it an engine needs no other attention: prompts in chunks of at most 8 tokens, decode, and both in one step all
+# use your function.
 
 # %% tags=["raises-exception"]
 engine = Engine(model, EngineConfig(block_size=16, num_blocks=12, max_num_seqs=3, max_num_batched_tokens=8), attention=paged_prefill)
@@ -356,8 +363,9 @@ outputs = engine.generate(prompts, params)
 print("as without any cache:", [output.token_ids for output in outputs] == alone)
 
 # %% [markdown]
-# vLLM's Triton backend works in this way: one kernel, and no difference between prefill and decode. Other backends have a kernel
-# for each, because memory limits a decode step, and arithmetic limits a prefill.
+# vLLM's Triton backend works in this way: one kernel takes prompts and decode tokens in one step. (For a step of few
+# decode tokens it has a second one, with parts.) Other backends have a kernel for each, because memory limits a decode
+# step, and arithmetic limits a prefill.
 #
 # What you have passed so far:
 
