@@ -56,7 +56,8 @@ for tokens in (1, 2, 100, c.context):
     print(f"{tokens:>5} tokens: by the formula {tokens * my_bytes_per_token(c, 4):>10,} bytes, allocated {real:>10,}")
 
 # %% [markdown]
-# While a request runs, only a part of this memory is in use. `num_tokens` counts the tokens in the cache.
+# It does, to the byte. While a request runs, only a part of this memory is in use. `num_tokens` counts the tokens in
+# the cache.
 
 # %%
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
@@ -69,13 +70,12 @@ for new_tokens in (1, 2, 20, 40):
 
 # %% [markdown]
 # The cache has one token less than the sequence: the last new token has not gone through the model. The last column
-# does not change. All memory is allocated from the start, whether it is used or not. The second half of this lesson
-# is about the part that is not used.
+# does not change. All memory is allocated from the start, whether it is used or not.
 #
 # ## GB and GiB
 #
-# A figure that is often quoted for a 7B model: 32 layers, 2,048 tokens, 4,096 numbers in the keys of a layer, and as
-# many in its values, 2 bytes each.
+# A figure is often quoted for a 7B model and 2,048 tokens: 32 layers, and in each layer 4,096 numbers in the keys of
+# a token and as many in its values, 2 bytes each.
 
 # %%
 quoted = 2 * 32 * 2048 * 4096 * 2
@@ -99,6 +99,8 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
     print(f"{name}: {shape.num_heads} query heads, {shape.num_kv_heads:>2} KV heads: {size} for 2,048 tokens")
 
 # %% [markdown]
+# A quarter of the KV heads takes a quarter of the memory.
+#
 # ## Four kinds of attention
 #
 # The number of KV heads is chosen before a model is trained.
@@ -106,13 +108,13 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
 # - **MHA**, multi-head attention: one KV head for each query head.
 # - **GQA**, grouped-query attention: one KV head for a group of query heads.
 # - **MQA**, multi-query attention: one KV head for all query heads.
-# - **MLA**, multi-head latent attention: each layer keeps one compressed vector for a token, and no keys and values.
-#   The keys and values of all heads are computed from this vector when they are needed. A layer also keeps one small
-#   key that carries the position. In DeepSeek-V3 these are 512 + 64 numbers. The formula for MLA has no factor 2 and
-#   no heads.
+# - **MLA**, multi-head latent attention: each layer keeps one compressed vector for a token, the *latent*, and no
+#   keys and values. The keys and values of all heads are computed from it when they are needed. A layer also keeps
+#   one small key that carries the position. In DeepSeek-V3 a token takes layers × (512 + 64) × bytes of a number,
+#   without a factor 2 and heads.
 #
-# The table gives the sizes for real models, in bfloat16 (2 bytes). `course_lib.kvcache.catalogue` has their shapes,
-# each with the address of the file that it was read from.
+# The table gives the sizes for real models, in bfloat16 (2 bytes); `size` is `head_dim`.
+# `course_lib.kvcache.catalogue` has the shapes, each with the address of the file that it was read from.
 
 # %%
 names = ["OPT 13B", "Llama 2 7B", "Llama 2 70B", "Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B",
@@ -152,9 +154,9 @@ compare("Llama 2 7B", "Llama 3.1 405B")
 compare("Qwen3 0.6B", "DeepSeek-V3")
 
 # %% [markdown]
-# The cache of a token grows much more slowly than the model. The kind of attention changes it more: Llama 2 7B with
-# MHA keeps more for a token than Llama 3.1 405B with GQA. The next cell compares each model with MHA, one KV head for
-# each of its query heads.
+# In these pairs, the cache of a token grows much less than the model, or not at all. The kind of attention matters
+# too: Llama 2 7B with MHA keeps more for a token than Llama 3.1 405B with GQA. The next cell compares each model with
+# MHA.
 
 # %%
 from dataclasses import replace
@@ -166,13 +168,15 @@ for name in ("Llama 3 8B", "Llama 3 70B", "Llama 3.1 405B", "Falcon 7B", "DeepSe
     print(f"{name:<15} {attention_kind(m)}: {times:5.1f} times less than MHA with the same query heads")
 
 # %% [markdown]
-# Three other ways to make the cache smaller have lessons of their own. Numbers of 8 or 4 bits and *sliding windows*,
-# in which a layer keeps only the newest tokens, are in lesson 14. Lesson 17 shares the KV heads among several GPUs.
+# For GQA and MQA, the factor is the number of query heads that share a KV head.
+#
+# Lesson 14 has two other ways to make the cache smaller: numbers of 8 or 4 bits, and *sliding windows*, in which a
+# layer keeps only the newest tokens. Lesson 17 divides the KV heads among several GPUs.
 #
 # ## One user and a laptop
 #
-# Laptops often have 16 or 32 GB of RAM. Llama 3.1 70B has 8 KV heads in each of its 80 layers, and takes sequences of
-# up to 131,072 tokens.
+# Laptops often have 16 or 32 GB of RAM. Llama 3.1 70B has 8 KV heads in each of its 80 layers. Its **context**, the
+# longest sequence that it takes, is 131,072 tokens.
 
 # %%
 predict("03.laptop", "One user of Llama 3.1 70B fills the context. In 16 bits, the cache alone takes about",
@@ -187,18 +191,19 @@ for ram in (16, 32):
     print(f"a laptop with {ram} GB is full after {ram * 10**9 // kv_bytes_per_token(big, 'bfloat16'):,} tokens of cache alone")
 
 # %% [markdown]
-# A server needs the memory of the weights once, and the memory of a cache for each running request.
+# The cache of this one user fits on neither laptop. A server needs the memory of the weights once, and the memory of
+# a cache for each running request.
 #
 # ## How many requests fit
 #
 # A server uses a share of the GPU's memory, in vLLM `gpu_memory_utilization`. This lesson takes 0.9. The share has to
-# hold the weights, the caches, and the intermediate results of a step. To know the last, vLLM runs one step of the
-# largest size when it starts, a *profiling run*, and measures its memory. What is left of the share becomes the KV
+# hold the weights, the caches, and the intermediate results of a step. When vLLM starts, it runs one step of the
+# largest size, a *profiling run*, and measures the memory of these results. What is left of the share becomes the KV
 # cache.
 #
 # The calculation below leaves the intermediate results out: the share of the GPU, minus the weights, divided by the
-# bytes of one request. A row has the numbers of the cache in bfloat16 or in **fp8**, floating-point numbers of 8
-# bits. The weights are in bfloat16 in both.
+# bytes of one request. The cache is in bfloat16 in one row, and in **fp8**, floating-point numbers of 8 bits, in the
+# other. The weights are in bfloat16 in both.
 
 # %%
 from course_lib.kvcache import max_requests
@@ -207,12 +212,13 @@ llama = MODELS["Llama 3 8B"]
 gpus = ("T4", "L4", "A100 40 GB", "H100", "H200", "MI300X")
 print(f"Llama 3 8B: {readable(weight_bytes(llama))} of weights. Requests of 8,192 tokens that fit:")
 print(f"{'':<12}" + "".join(f"{gpu:>12}" for gpu in gpus))
+print(f"{'memory, GB':<12}" + "".join(f"{GPUS[gpu].bytes // 10**9:>12}" for gpu in gpus))
 for dtype in ("bfloat16", "fp8"):
     print(f"{dtype:<12}" + "".join(f"{max_requests(llama, GPUS[gpu], 8192, dtype=dtype):>12}" for gpu in gpus))
 
 # %% [markdown]
-# You write `max_requests` in the exercises. It takes the GB of a datasheet as decimal. What the driver of a GPU
-# reports is a few per cent more or less.
+# On the T4 the weights alone are larger than the share. On the others, about twice as many requests fit in fp8. The
+# GB are those of the datasheet, read as decimal. What the driver of a GPU reports is a few per cent more or less.
 #
 # Now try it. Choose a model and a GPU, and move the sliders. On which GPU does one request of Llama 3.1 70B fit?
 
@@ -224,7 +230,10 @@ calculator = kv_calculator(**calculator_data(), model="Llama 3.1 8B", gpu="H100"
 calculator
 
 # %% [markdown]
-# The number of requests falls as they grow longer. The chart has three models on one H100. Both axes are logarithmic.
+# Of the single GPUs, only the B200 and the MI300X have room for one request of Llama 3.1 70B.
+#
+# The number of requests falls as they grow longer. The chart has three models on one H100, up to the context of each.
+# Both axes are logarithmic.
 
 # %%
 lengths = [2**power for power in range(9, 18)]
@@ -253,23 +262,24 @@ for name in ("Llama 3.1 8B", "Qwen3 0.6B"):
 #
 # So far each request took the memory of all its tokens, and no more. A server cannot do that, because it does not
 # know how long an answer will be. And an attention kernel like the one behind `ContiguousCache` reads the keys of a
-# request from one contiguous piece of memory. Before 2023 servers therefore **reserved** a piece when a request
-# started, often for the longest sequence that the model takes.
+# request from one contiguous piece of memory. Before 2023 servers therefore reserved a piece when a request started,
+# often for the longest sequence that the model takes.
 #
 # Let the memory be a row of **slots**, one for each token. The paper that introduced paging
 # ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 3.1) gives the slots these names:
 #
 # - **used**: the slot holds a token;
 # - **reserved**: a token of this request will be stored there later;
-# - **internal fragmentation**: reserved, but the request ends before it uses the slot;
-# - **external fragmentation**: the slot is in a hole between two pieces, and the hole is too small for the next
-#   request.
+# - **internal fragmentation**: the slot is in a piece, but the request ends before it uses the slot;
+# - **external fragmentation**: the slot is in a hole, between pieces or at an end of the memory, and the hole is too
+#   small for the next request.
 #
-# All other slots are **free**. Only a used slot holds something that the next step reads.
+# All other slots are **free**. *Reserved*, *internal* and *external* are the three kinds of waste. A reserved piece
+# has used, reserved and internal slots.
 #
 # `simulate` is such a server without a model. In each step, finished requests leave. Waiting requests start in order,
-# each in the first hole that is large enough. If the request that came first does not fit, all wait. Then each
-# running request gets one token.
+# each with its whole prompt in the first hole that is large enough. If the request that came first does not fit, all
+# wait. Then each running request gets one token.
 
 # %%
 from course_lib.kvcache import simulate
@@ -283,14 +293,17 @@ print(f"step 60, with 64 of 280 slots reserved for each request: {len(step['segm
 print({part: step[part] for part in ("used", "reserved", "internal", "external", "free")})
 
 # %% [markdown]
-# A **policy** says how many slots to reserve. We compare three:
+# Four pieces of 64 slots fit. The last 24 slots are a hole. A **policy** says how many slots to reserve. We compare
+# three:
 #
 # - *maximum*: the longest sequence of the model, for each request. Nothing must be known.
-# - *power of two*: the prompt, and the length of the answer rounded up to a power of two. A good guess must be known.
-# - *exact*: the slots that the request will use. The future must be known.
+# - *power of two*: the prompt, and the length of the answer rounded up to a power of two. The server must know about
+#   how long the answer will be.
+# - *exact*: the slots that the request will use. The server must know how long the answer will be.
 #
-# Step through a small memory under each policy. Look for slots that are never used, and for holes. (The view counts
-# time from 0: step 60 is its time 59.)
+# Step through a small memory under each policy. A row starts with the number of its first slot. A frame is one piece,
+# with the number of its request. "Reserved, never used" is internal fragmentation, and "hole, too small" is external.
+# The strip below has the shares in all steps. (The view counts time from 0: step 60 is its time 59.)
 
 # %%
 from course_lib.viz import reserved_against_used
@@ -302,8 +315,8 @@ memory.step = 60
 memory
 
 # %% [markdown]
-# The same step with exact reservations, as a picture. There is no internal fragmentation. The holes lie between the
-# pieces.
+# The same step with exact reservations. There is no internal fragmentation. The holes lie between the pieces and at
+# the end.
 
 # %%
 reserved_against_used({"exact": runs["exact"]}, capacity=280).snapshot(step=60)
@@ -315,7 +328,7 @@ for name, steps in runs.items():
     print(f"{name:<13}{len(step['segments']):>3}{step['internal']:>10}{step['external']:>10}{step['used']:>6}")
 
 # %% [markdown]
-# One step can mislead. Here is the used share over all 120 steps.
+# At step 60, *power of two* uses fewer slots than *maximum*. One step can mislead. Here are all 120 steps.
 
 # %%
 chart("Share of the 280 slots that hold a token",
@@ -327,6 +340,8 @@ for name, steps in runs.items():
     print(f"{name:<13} {sum(step['used'] for step in steps) / len(steps) / 280:.0%} used on average")
 
 # %% [markdown]
+# On average, more slots are used where the server knows more about the answer.
+#
 # ## Measure: the memory of a real server
 #
 # The paper served OPT 13B on an A100 with 40 GB. Its table 1 says that 15,700 slots were left for the cache. Does our
@@ -344,9 +359,9 @@ print(f"the paper:  {OPT_13B_SLOTS:,} slots")
 # The paper's number is close to that of 40 GiB. We take the paper's 15,700.
 #
 # The paper drew its requests from ShareGPT, a collection of conversations: 161 tokens of prompt and 338 of answer on
-# average. The model takes at most 2,048 tokens. `draw_requests` draws lengths from a distribution with the same
-# means, and cuts them at 2,048. The cut lowers the mean. The first 1,000 steps, in which the memory fills, are left out
-# of the averages below.
+# average (figure 11). The model takes at most 2,048 tokens. `draw_requests` draws lengths from a distribution with
+# the same means, and cuts them at 2,048. The cut lowers the mean. All requests arrive at step 0, so in the first
+# steps all running requests are new. The first 1,000 steps are left out of the averages below.
 
 # %%
 many = draw_requests(1500, seed=1)
@@ -368,8 +383,11 @@ for name, shares in ours.items():
     print(f"{name:<14}" + "".join(f"{shares[part]:>10.1%}" for part in PARTS) + f"{shares['requests']:>18.1f}")
 
 # %% [markdown]
-# And the shares that the paper measured (figure 2). Orca is the server that the paper compares vLLM with. The authors
-# built it again with the same three policies. Their "external" is "external fragmentation and others".
+# With *maximum*, 22.5 % of the memory holds a token, and more than half is internal fragmentation.
+#
+# The next table has the shares that the paper measured (figure 2). Orca is the server that the paper compares vLLM
+# with. The paper's authors built it again with the same three policies: Max is *maximum*, Pow2 *power of two*, Oracle
+# *exact*. Their "external" is "external fragmentation and others".
 
 # %%
 print(f"{'':<14}" + "".join(f"{part:>10}" for part in PARTS))
@@ -377,10 +395,10 @@ for name, shares in PUBLISHED.items():
     print(f"{name:<14}" + "".join(f"{shares[part]:>10.1%}" if part in shares else f"{'':>10}" for part in PARTS))
 
 # %% [markdown]
-# For *maximum* the two tables agree within 3 per cent of the memory in each column. For the other two policies the
-# paper found less in use, and more under "external and others". One difference is known: Orca places its pieces with
-# a **buddy allocator**, which gives out pieces whose size is a power of two. A policy is a function, so we can round
-# our pieces up in the same way, for both.
+# For *maximum* the two tables differ by less than 3 percentage points in each column. For the other two policies the
+# paper found less in use, and more under "external and others". One difference is known: in the paper, Orca places
+# its pieces with a **buddy allocator**, which gives out pieces whose size is a power of two. A policy is a function,
+# so we can round our pieces up in the same way, for both.
 
 # %%
 def power_of_two(n):
@@ -408,8 +426,8 @@ chart("What the slots are used for: our simulation beside the paper's measuremen
 
 # %% [markdown]
 # The paper's own summary is often quoted: "20.4 % to 38.2 %" of the cache memory was used. These are the first and
-# the last of its three policies. The last one needs to know the future. It still leaves more than half of the memory
-# unused, for two reasons: slots are reserved for later tokens, and pieces of different sizes leave holes.
+# the last of its three policies. The last one must know the length of each answer. It still leaves more than half of
+# the memory unused: in the paper's table, 25.2 % is reserved, and 36.6 % is external and others.
 #
 # ## Break it
 #
@@ -438,11 +456,11 @@ except CacheFull as error:
 
 # %% [markdown]
 # The slots after the piece can belong to another request. The server can copy the request to a larger hole, if there
-# is one, or end it early. To reserve the maximum avoids both, as long as a piece has to be contiguous.
+# is one, or end it early. To reserve the maximum avoids both.
 #
-# Lesson 04 removes this condition. The memory is cut into small blocks, and a request takes another block only when
-# its last block is full. No slot is reserved for later, and any free block fits. Only the last block of each request
-# has empty slots. The line `vLLM` in the table of the paper is the share in use with such blocks.
+# Lesson 04 cuts the memory into small blocks. A request takes another block only when its last block is full, and any
+# free block fits. Only the last block of each request has empty slots. The line `vLLM` in the table of the paper is
+# the share in use with such blocks.
 #
 # ## What you expected
 #
@@ -460,7 +478,7 @@ guesses("03")
 # less memory, so more requests fit.
 # </details>
 #
-# <details><summary><b>2. Two models have the same layers and KV heads, and one has twice the query heads. Which cache is larger?</b></summary>
+# <details><summary><b>2. Two models have the same layers, KV heads and head_dim. One has twice the query heads. Which cache is larger?</b></summary>
 #
 # Neither: queries are not cached. With more query heads a model computes more attention scores over a cache of the
 # same size.

@@ -1,9 +1,10 @@
 # %% [markdown]
 # # Exercises 03 · KV memory
 #
-# Four functions of a memory plan: the bytes of a token, how many requests fit, what the memory is used for, and what to
-# give up when it is too small. All numbers are whole, and exact
-# however large they are; no model runs here. A dict that your function returns is a new one in every call.
+# Four functions of a memory plan: the bytes of a token, how many requests fit, what the memory is used for, and what
+# to give up when it is too small. All numbers except `usable` are `int`s. All results are exact, also for large
+# numbers; where sizes have a limit, the exercise says so. No model runs here. A dict that your function returns is a
+# new one in every call.
 
 # %% [markdown]
 # {{colab}}
@@ -19,10 +20,11 @@ _ = setup(quiet=True)
 # %% [markdown]
 # ## 03.bytes_per_token · The bytes of one token
 #
-# `shape` has the attributes `num_layers`, `num_heads` (of queries), `num_kv_heads` and `head_dim`, read as `shape.num_layers`. For models with MLA it also has
-# `kv_lora_rank` and `qk_rope_head_dim`; for all others these two are `None`. Return the bytes that one token takes in
-# the cache over all layers, as an `int`. Each number has `bits` bits: 32 for float32, 16 for bfloat16, 8 for fp8, 4
-# for int4. Two numbers of 4 bits share a byte.
+# `shape` has the attributes `num_layers`, `num_heads` (of queries), `num_kv_heads` and `head_dim`, read as
+# `shape.num_layers`. It also has `kv_lora_rank`, the size of the compressed vector of MLA, and `qk_rope_head_dim`,
+# the size of its small key with the position. For models without MLA these two are `None`. Return the bytes that one
+# token takes in the cache over all layers, as an `int`. Each number has `bits` bits: 32 for float32, 16 for bfloat16,
+# 8 for fp8, 4 for int4. Two numbers of 4 bits share a byte.
 
 # %% nbgrader={"grade_id": "bytes_per_token", "solution": true} course={"exercise": "03.bytes_per_token"}
 def bytes_per_token(shape, bits):
@@ -49,9 +51,9 @@ for name in ("Llama 2 7B", "Llama 3 8B", "Qwen3 32B", "DeepSeek-V3"):
 # ## 03.max_requests · How many fit
 #
 # A GPU has `gpu_bytes` of memory. The share `usable` of all of it may be used; the weights take `weight_bytes` of
-# that, and the cache gets the rest. Each request has `tokens` tokens of `kv_bytes_per_token` bytes each. Return how
-# many whole requests fit, as an `int`; 0 if the weights leave no room. `usable` is 0.9 if it is not given. All sizes here
-# are below 2⁵³ bytes, so that a float holds them.
+# that, and the cache gets the rest. Each request has `tokens` tokens of `kv_bytes_per_token` bytes each; both are 1
+# or more. Return how many whole requests fit, as an `int`; 0 if the weights leave no room. `usable` is a float up to
+# 1.0, and 0.9 if it is not given. All sizes here are below 2⁵³ bytes, so that a float holds them.
 
 # %% nbgrader={"grade_id": "max_requests", "solution": true} course={"exercise": "03.max_requests"}
 def max_requests(gpu_bytes, weight_bytes, kv_bytes_per_token, tokens, usable=0.9):
@@ -75,14 +77,14 @@ for gpu in GPUS.values():
 # %% [markdown]
 # ## 03.fragmentation · What the slots are used for
 #
-# A memory has `capacity` slots, one for each token. `segments` are the slots of the running requests, sorted by
-# address: a list of dicts with `start` (the first slot), `reserved` (how many slots), `used` (tokens that are stored
-# now) and `final` (tokens at the end of the request). A hole is a row of slots between two segments, before the first
-# or after the last. Return a dict of five `int`s, also those that are 0:
+# A memory has `capacity` slots, one for each token. `segments` are the pieces of the running requests, sorted by
+# address: a list of dicts with `start` (the first slot), `reserved` (all slots of the piece), `used` (tokens that are
+# stored now) and `final` (tokens at the end of the request). The list may be empty. A hole is a row of slots between
+# two segments, before the first or after the last. Return a dict of five `int`s, also those that are 0:
 #
 # - `"used"`: slots that hold a token;
-# - `"reserved"`: slots for tokens that are still to come;
-# - `"internal"`: slots that are reserved and will never be used;
+# - `"reserved"`: slots for tokens that are still to come (a segment's `reserved` counts its other slots too);
+# - `"internal"`: slots of segments that will never be used;
 # - `"external"`: slots in holes smaller than `needed`, the slots that the next waiting request asks for;
 # - `"free"`: slots in all other holes. `needed` is 0 when no request waits; then all holes are free.
 #
@@ -122,9 +124,9 @@ for part, slots in parts.items():
 # ## 03.fit_a_budget · What to give up
 #
 # The cache has `budget` bytes. It should hold the requests of `users` users at the same time, of `tokens` tokens each.
-# `kv_bytes_per_token` is a dict from the name of a dtype to the bytes of a token in it, the most exact dtype first, the
-# smallest last. `users` and `tokens` are 1 or more. Return `(dtype, users, tokens)`, a name and two `int`s, as a tuple or a
-# list:
+# `kv_bytes_per_token` is a dict from the name of a dtype, a `str`, to the bytes of a token in it, the most exact
+# dtype first, the smallest last. It has at least one dtype. `users`, `tokens` and the bytes of a token are 1 or more.
+# Return `(dtype, users, tokens)`, a name and two `int`s, as a tuple or a list:
 #
 # 1. the first dtype in which all users fit, and all of them at full length;
 # 2. if there is none: the last dtype, and as many users as fit at full length;
