@@ -5,7 +5,8 @@
 # - **Why** most of a server's time on a GPU is spent in a few kernels. This is how they are written, read and tested.
 # - **Time** 60 minutes, and four and a half hours for the exercises.
 # - **You need** lesson 06.
-# - **After it** you can read the kernels of vLLM, and say how a wrong one shows: by an error, by wrong numbers, or by its time.
+# - **After it** you can read the kernels of vLLM, and say how a wrong one shows: by an error, by wrong numbers, or by
+#   its time.
 
 # %% [markdown]
 # {{colab}}
@@ -36,19 +37,21 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## A program, many times
 #
-# A GPU runs thousands of threads. In Triton you do not write threads. You write one **program**, and a **launch** runs it many times,
-# in any order, many at once. The programs of a launch are its **grid**. Each program asks for its number, `tl.program_id(0)`, and
-# takes its own part of the work. What runs on the GPU is called a **kernel**.
+# A GPU runs thousands of threads. In Triton you do not write threads. You write one **kernel**, a function for the GPU,
+# and a **launch** runs it many times, in any order, many at once. Each run is called a **program**, and the programs of
+# a launch are its **grid**. Each program asks for its number, `tl.program_id(0)`, and takes its own part of the work.
 #
-# A program works on **blocks** of numbers: 8 of them, or 64 × 64. (These are not the blocks of the cache in lesson 04.) One line of the program adds two blocks. A **lane** is one place in a
-# block. A tensor reaches the kernel as a **pointer**, the address of its first number. A pointer plus a block of offsets is a block of
-# addresses, and `tl.load` reads the numbers there.
+# A program works on **blocks** of numbers: 8 of them, or 64 × 64. (These are not the blocks of the cache in lesson 04.)
+# One line of the kernel adds two blocks. A **lane** is one place in a block. A tensor reaches the kernel as a
+# **pointer**, the address of its first number. A pointer plus a block of offsets is a block of addresses, and `tl.load`
+# reads the numbers there.
 #
-# The size of a block is a power of two and is fixed when the kernel is compiled (`tl.constexpr`). Vectors have any length. So in the
-# last program some lanes may lie past the end. A **mask** says which lanes are real: where it is false, a lane reads and writes
-# nothing.
+# The size of a block is a power of two and is fixed when the kernel is compiled (`tl.constexpr`). Vectors have any
+# length. So in the last program some lanes may lie past the end. A **mask** says which lanes are real: where it is
+# false, a lane reads and writes nothing.
 #
-# A launch is written `kernel[grid](x, ...)`. The grid is a tuple: `(3,)` is three programs. The arguments follow in parentheses.
+# A launch is written `kernel[grid](x, ...)`. The grid is a tuple: `(3,)` is three programs. The arguments follow in
+# parentheses.
 #
 # Two vectors of 21 numbers are to be added, 8 at a time.
 
@@ -79,13 +82,14 @@ print(add(x, 10 * x).tolist())
 # %% [markdown]
 # ## Without a GPU
 #
-# No GPU was needed: here Triton **interprets** the kernel. The programs run one after the other, and each line is a step of NumPy.
-# (`setup()` asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.) It is slow, and it runs the same
-# source. This lesson names the cases in which a GPU gives something else. `print("x", x)` inside a kernel shows the block of each
-# program.
+# No GPU was needed: here Triton **interprets** the kernel. The programs run one after the other, and each line is a
+# step of NumPy. (`setup()` asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.)
+# It is slow, and it runs the same source. This lesson names the cases in which a GPU gives something else. `print("x",
+# x)` inside a kernel shows the block of each program.
 #
-# An interpreter can also record what a program does. Here is what each program loads and stores; step through them. Hatched lanes are
-# masked. (If you have a GPU, your kernels are compiled, and only those inside `record_accesses` are interpreted, by a second Python.)
+# An interpreter can also record what a program does. Here is what each program loads and stores; step through them.
+# Lanes with grey hatching are masked: three, in the last program. (If you have a GPU, your kernels are compiled, and
+# only those inside `record_accesses` are interpreted, by a second Python.)
 
 # %%
 def watch(act):
@@ -101,11 +105,12 @@ programs_view(log, by="access")
 # %% [markdown]
 # ## A row a program
 #
-# In memory a matrix is one line of numbers. Its **strides** say how many numbers lie between one row and the next, and
-# between one column and the next. A view, such as every second row, has other strides and the same memory.
+# In memory a matrix is one line of numbers. Its **strides** say how many numbers it is from one row to the next, and
+# from one column to the next. A view, such as every second row, has other strides and the same memory.
 #
-# This kernel is a part of the bundled model, its RMSNorm: the vector of each token is divided by the root of its mean
-# square. One program takes one row, and computes in float32 whatever the dtype of the input is.
+# This kernel computes a part of the bundled model, its RMSNorm: the vector of each token is divided by the root of its
+# mean square, and multiplied by learned weights. (`eps`, a small number, keeps the root above 0.) One program takes one
+# row, whose numbers lie side by side, and computes in float32 whatever the dtype of the input is.
 
 # %%
 @triton.jit
@@ -135,19 +140,21 @@ with torch.inference_mode():
     print("every second row, by its stride:", torch.allclose(half, theirs(hidden)[::2], atol=1e-5))
 
 # %% [markdown]
-# Two things are new. `other=0.0` says what a masked lane holds: here it must add nothing to the sum. And `tl.sum(…, 0)` sums a block.
-# A row is read once and written once, and between the two it is in registers. With separate calls for square, mean, root, division
-# and product, torch reads and writes it in each of them. To do several operations in one kernel is called **fusing**.
+# Three things are new. `other=0.0` says what a masked lane holds: here it must add nothing to the sum. `tl.sum(…, 0)`
+# sums a block along its dimension 0. `out_ptr.dtype.element_ty` is the dtype of the output. A row is read once and
+# written once, and between the two it is in registers. With separate calls for square, mean, division and product,
+# torch reads a whole row from slow memory in each of them. To do several operations in one kernel is called **fusing**.
 #
 # ## Blocks and grids of two dimensions
 #
-# Attention needs blocks of two dimensions. `rows[:, None]` times the stride of a row, plus `columns[None, :]`, is a matrix of addresses.
+# Attention needs blocks of two dimensions. `rows[:, None]` times the stride of a row, plus `columns[None, :]`, is a
+# matrix of offsets.
 #
-# A grid can have two or three dimensions too. With the grid `(4, 3)`, `tl.program_id(0)` is 0 to 3 and `tl.program_id(1)` is 0 to 2:
-# twelve programs, for example one for each of 4 heads and each of 3 tiles of tokens.
+# A grid can have two or three dimensions too. With the grid `(4, 3)`, `tl.program_id(0)` is 0 to 3 and
+# `tl.program_id(1)` is 0 to 2: twelve programs, for example one for each of 4 heads and each of 3 tiles of tokens.
 #
-# Here are real queries, keys and values: layer 2 of the model, for a sequence of 100 tokens. The kernel below doubles the queries, with
-# one program for each head and each tile of 32 tokens.
+# Here are real queries, keys and values: layer 2 of the model, for a sequence of 100 tokens. The kernel below doubles
+# the queries, with one program for each head and each tile of 32 tokens.
 
 # %%
 class Listening(Recompute):
@@ -191,9 +198,13 @@ for program in ((0, 0), (0, 3), (2, 0)):
     print(f"program {program} loads {int(load.mask.sum()):>5,} numbers, the first at offset {load.elements[0]:>6,}")
 
 # %% [markdown]
-# `tl.dot` multiplies two blocks, and becomes a **matrix instruction** on chips that have one. These instructions have a least size: the
-# dimension that is summed must have 16 numbers or more. The interpreter multiplies blocks of any size; the compiler refuses smaller
-# ones. `compile_for` asks the compiler, without a GPU:
+# Program (0, 3) has the last 4 tokens, 4 × 64 numbers, and program (2, 0) begins at head 2.
+#
+# `tl.dot` multiplies two blocks, on most chips by **matrix instructions**. These instructions have a least size: the
+# dimension that is summed must have 16 numbers or more. The interpreter multiplies blocks of any size; the compiler
+# refuses smaller ones. `compile_for` asks the compiler, without a GPU. It takes a kernel, chips (`sm_90` is the H100),
+# the type of each argument (`*fp16`: a pointer to float16) and the constants. In the compiler's words M × K is
+# multiplied by K × N:
 
 # %%
 from course_lib.attention.kernels.compiled_for import NAMES, compile_for
@@ -217,8 +228,9 @@ for tile in (8, 16):
 # %% [markdown]
 # ## Build it: FlashAttention
 #
-# Now `my_flash` of lesson 06, line by line. The loop over tiles of queries becomes the grid, because no tile of queries needs another.
-# The loop over tiles of keys stays in the program, because the online softmax goes from one tile to the next.
+# Now `my_flash` of lesson 06, line by line. The loop over tiles of queries becomes the grid, because no tile of queries
+# needs another. The loop over tiles of keys stays in the program, because the online softmax goes from one tile to the
+# next. (`input_precision` is explained under *What a number holds*.)
 #
 # | lesson 06, on a CPU | here, in a program |
 # |---|---|
@@ -278,11 +290,13 @@ with torch.inference_mode():
         print(f"head {head} (KV head {kv_head}): the same as with the matrix: {same}")
 
 # %% [markdown]
-# `m_i`, `l_i`, `acc` and the scores are in **registers** and shared memory, the fast memory of lesson 06, from the
-# first tile to the last. The kernel does not say so: what is not stored stays inside the program.
+# 100 tokens are four tiles, so four programs work on one head, and the last one loads all four tiles of keys.
 #
-# This kernel has no mask for the columns past the end. They come after every row, so the causal mask hides them. Without a causal
-# mask they need a mask of their own; *Break it* shows what happens.
+# `m_i`, `l_i` and `acc` are in **registers** and shared memory, the fast memory of lesson 06, from the first tile to
+# the last, where they fit (see *Measure*). The kernel does not say so: what is not stored stays inside the program.
+#
+# The scores have no mask for the columns past the end. These come after every row that is stored, so the causal mask
+# hides them. Without a causal mask they need a mask of their own; *Break it* shows what happens.
 #
 # ## See it
 #
@@ -294,8 +308,8 @@ log = watch(lambda: my_flash(*short, tile=16))
 programs_view(log)
 
 # %% [markdown]
-# Later rows see more keys, so later programs load more. How unequal are the programs of one launch? And does the `Meter` of lesson 06
-# count the same bytes, for the same algorithm in plain torch?
+# Later rows see more keys, so later programs load more. How unequal are the programs of one launch? And does the
+# `Meter` of lesson 06 count the same bytes, for the same algorithm in plain torch?
 
 # %%
 meter = Meter()
@@ -309,13 +323,15 @@ chart("Bytes loaded by each program of 64 tokens in tiles of 16",
       x="program", y="bytes loaded", kind="stacked")
 
 # %% [markdown]
-# Both counts are the same. The last program loads four times as many keys as the first. On a GPU with fewer multiprocessors than
-# programs it matters which program starts when: `course_lib`'s kernel starts the longest first, so that short ones run at the end.
+# Both counts are the same. (Lesson 06 also writes lse, which this kernel does not store.) The last program loads four
+# times as many keys as the first. On a GPU with fewer multiprocessors than programs it matters which program starts
+# when: `course_lib`'s kernel starts the longest first, so that short ones run at the end.
 #
 # ## What a number holds
 #
-# A kernel gives *nearly* the right numbers: is it wrong, or is that rounding? To decide it, one must know what the format loses. A
-# float has an exponent, for its size, and a fraction, for its digits.
+# A kernel gives *nearly* the right numbers: is it wrong, or is that rounding? To decide it, one must know what the
+# format loses. A float has one bit for its sign, an exponent for its size, and a fraction for its digits. The table has
+# the bits of each, and the least number above 1.
 
 # %%
 formats = {"float32": (8, 23), "TF32": (8, 10), "float16": (5, 10), "bfloat16": (8, 7)}
@@ -325,12 +341,13 @@ for name, (exponent, fraction) in formats.items():
     print(f"{name:>9} {1 + exponent + fraction:>5} {exponent:>9} {fraction:>9} {1 + 2.0 ** -fraction:>22.8f} {largest:>9.1e}")
 
 # %% [markdown]
-# **float16** has more digits than **bfloat16**, and a smaller range: its largest number is 65,504.
+# **float16** has more digits than **bfloat16**, and a smaller range: its largest number is 65,504 (6.6e+04 in the
+# table).
 #
-# **TF32** is no format to store. It is what NVIDIA's matrix units make of a float32 before they multiply: they use 10 of
-# the 23 bits of its fraction. They are then eight times as fast (A100: 156 TFLOP/s against 19.5, by its data sheet). Triton's `tl.dot` does this with
-# float32 blocks, unless it gets `input_precision="ieee"`. The products are added in float32. Here is the loss by itself. (The cell rounds to 10 bits; a chip
-# may cut the other bits off instead.)
+# **TF32** is no format to store. It is what NVIDIA's matrix units make of a float32 before they multiply: they use 10
+# of the 23 bits of its fraction. So an A100 reaches 156 TFLOP/s; without matrix units it has 19.5 in float32 (its data
+# sheet). Triton's `tl.dot` does this with float32 blocks, unless it gets `input_precision="ieee"`. The products are
+# added in float32. Here is the loss by itself. (The cell rounds to 10 bits; a chip may cut the other bits off instead.)
 
 # %%
 def to_tf32(x):
@@ -346,7 +363,8 @@ for name, product in (("float32", a @ b), ("TF32", to_tf32(a) @ to_tf32(b))):
     print(f"{name:>8}: a product of two 64 x 64 matrices is off by up to {float((product - exact).abs().max() / exact.max()):.1e} of its largest number")
 
 # %% [markdown]
-# What does each format cost in attention? The exact answer is attention in float64.
+# TF32 loses hundreds of times as much as float32. What does each format cost in attention? The exact answer is
+# attention in float64.
 
 # %%
 predict("07.formats", "Attention over 100 tokens, with q, k and v rounded to each format. Which is furthest from float64?",
@@ -363,10 +381,11 @@ with torch.inference_mode():
         print(f"{name:>9}: off by up to {error[name]:.1e} of the largest number")
 
 # %% [markdown]
-# So **no single tolerance fits all formats**. 1e-3 is hundreds of times what float32 loses here, so a small bug passes; and it
-# fails a bfloat16 kernel that has none. The course asks instead: is the kernel further from float64 than plain torch in the same format is?
-# Three times as far and one last bit are allowed, because other orders of addition round differently.
-# (`tests/attention/kernel_oracle.py`.)
+# So **no single tolerance fits all formats**. 1e-3 is hundreds of times what float32 loses here, so a small bug passes;
+# and it fails a bfloat16 kernel that has none. The course asks instead: is the kernel further from float64 than plain
+# torch in the same format is? Three times as far, plus one smallest step of the format, is allowed, because other
+# orders of addition round differently (`tests/attention/kernel_oracle.py`). The distances below are not divided by the
+# largest number:
 
 # %% tags=["nbval-ignore-output"]
 def distance(out, exact):
@@ -384,25 +403,26 @@ with torch.inference_mode():
               f"{distance(kernel, one):.1e}, and with keys 1 % too large by {distance(wrong, one):.1e}")
 
 # %% [markdown]
-# Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 only a little. So a kernel is
-# tested in float32 first, with `ieee`, and then in the formats it is made for.
+# Compare the last number of each line with what is allowed: in float32 the bug is far above it, in float16 only a
+# little. So a kernel is tested in float32 first, with `ieee`, and then in the formats it is made for.
 #
-# In two ways the interpreter's arithmetic differs from a GPU's. It ignores `input_precision`, so TF32 shows only on a GPU. And NumPy has
-# no bfloat16, as the next cell shows. (It also runs Python that no compiler takes: a `break`, a list, a global number. The exercises
-# ask the compiler too.)
+# In two ways the interpreter's arithmetic differs from a GPU's. It ignores `input_precision`, so TF32 shows only on a
+# GPU. And NumPy has no bfloat16, as the next cell shows. (It also runs Python that no compiler takes: a `break`, or a
+# global number. The exercises ask the compiler too.)
 
 # %% tags=["nbval-ignore-output"]
 ones = torch.ones(8, dtype=torch.bfloat16, device=model.device)
 print("1 + 1 =", add(ones, ones)[0].item(), "in bfloat16,", "interpreted" if machine.triton == "interpreted" else "compiled")
 
 # %% [markdown]
-# Interpreted, the bits are added as if they were an integer, and no error is raised. So `course_lib` refuses bfloat16 where kernels
-# are interpreted.
+# Interpreted, the bits are added as if they were an integer, and no error is raised. So `course_lib` refuses bfloat16
+# where kernels are interpreted.
 #
 # ## Compiled, for chips that are not here
 #
 # Triton has its compilers in the package, so a kernel can be *compiled* for a chip that is not here. It cannot be run.
-# For tiles of 64 in float16: how much shared memory does a program take, and is `tl.dot` a matrix instruction?
+# For tiles of 64 in float16: how many bytes of shared memory does a program take, how many lines has the compiled code,
+# and which matrix instructions stand in it, how often?
 
 # %%
 predict("07.t4", "The T4, of 2018, has matrix units for float16. Does today's Triton use them for tl.dot?",
@@ -419,9 +439,10 @@ for one in made:
     print(f"{one.chip:>7} {NAMES[one.chip]:>14} {one.shared:>14,} {len(one.code.splitlines()):>6,}  {found}")
 
 # %% [markdown]
-# `mma` takes its blocks from registers; `wgmma` (Hopper) and `tcgen05` (Blackwell) can take them from shared memory; `v_mfma` is
-# AMD's. The code for the T4 (sm_75) has none: since version 3.4, Triton makes single multiplications there. So `course_lib` leaves prefill to
-# torch on a T4 (`course_lib.attention.explain()` says so). One such instruction, for an H100:
+# `mma` takes its blocks from registers; `wgmma` (H100) and `tcgen05` (B200) can take them from shared memory; `v_mfma`
+# is AMD's. The code for the T4 (sm_75) has no such instruction: since version 3.4, Triton makes single multiplications
+# there. So `course_lib` leaves prefill to torch on a T4 (`course_lib.attention.explain()` says so). One of the matrix
+# instructions for an H100:
 
 # %% tags=["nbval-ignore-output"]
 hopper = next(one for one in made if one.chip == "sm_90")
@@ -439,13 +460,14 @@ for precision in ("tf32", "ieee"):
     print(f"{precision}: {', '.join(one.matrix) or 'no matrix instruction, so plain multiply-adds'}")
 
 # %% [markdown]
-# The compiler finds what the interpreter cannot: a tile too large for a chip's shared memory, or a `tl.dot` that is too small. The
-# course's tests compile every kernel of the library for all seven chips.
+# The compiler tells what the interpreter cannot: how much shared memory a tile takes, and that a `tl.dot` is too small.
+# The course's tests compile every kernel of the library for all seven chips.
 #
 # ## Four more things to know of a GPU
 #
-# **Coalescing.** A GPU reads memory in pieces of 32 bytes. Lanes that read neighbouring numbers share a piece; lanes that read numbers
-# far from each other need a piece each, and most of its bytes are thrown away. How many pieces do 32 lanes of float32 need?
+# **Coalescing.** A GPU reads memory in pieces of 32 bytes. Lanes that read neighbouring numbers share a piece; lanes
+# that read numbers far from each other need a piece each, and most of its bytes are thrown away. How many pieces do 32
+# lanes of float32 need?
 
 # %%
 @triton.jit
@@ -462,10 +484,10 @@ for stride in (1, 2, 8, 64):
     print(f"stride {stride:>2}: {pieces:>2} pieces, {32 * pieces:>5,} bytes for 128 that are used")
 
 # %% [markdown]
-# So neighbouring lanes should read neighbouring numbers. The kernels above do: along `dims[None, :]` the stride is 1.
+# So neighbouring lanes should read neighbouring numbers. `my_flash_kernel` does: along `dims[None, :]` the stride is 1.
 #
-# **Two programs that write one place.** The interpreter runs the programs in order, so the last one always wins. On a GPU the
-# order is not fixed. The recorder can run them in other orders, and it sees every store:
+# **Two programs that write one place.** The interpreter runs the programs in order, so the last one always wins. On a
+# GPU the order is not fixed. The recorder can run them in other orders, and it sees every store:
 
 # %%
 from course_lib.attention.recording.clashes import clashes
@@ -484,11 +506,13 @@ for order in ("in order", "reversed", "shuffled"):
 print(clashes(log)[0])
 
 # %% [markdown]
-# A sum over programs that loads, adds and stores has the same fault, though every order gives the right sum here: on a GPU two programs
-# can load the same old number at the same time. `tl.atomic_add` adds without that. Better, each program writes a place of its own.
+# A sum over programs that loads, adds and stores has the same fault, though every order gives the right sum here: on a
+# GPU two programs can load the same old number at the same time. `tl.atomic_add` adds without that. Better, each
+# program writes a place of its own.
 #
-# **Pipelining.** While a program computes a tile, the next tiles can already be on their way from slow memory. `num_stages` says how many
-# tiles are held at a time: with more stages the program waits less and takes more shared memory. (In the table of chips above it is 2.) `kernel[grid](…, num_stages=3)`:
+# **Pipelining.** While a program computes a tile, the next tiles can already be on their way from slow memory.
+# `num_stages` says how many tiles are held at a time: with more stages a program can wait less, and takes more shared
+# memory. It is given at the launch, `kernel[grid](…, num_stages=3)`. (In the table of chips above it is 2.)
 
 # %% tags=["nbval-ignore-output"]
 for stages in (1, 2, 3, 4):
@@ -496,14 +520,17 @@ for stages in (1, 2, 3, 4):
     print(f"num_stages={stages}: {one.shared:>7,} of {one.limit:,} bytes of shared memory")
 
 # %% [markdown]
-# **Autotuning.** The best tile, `num_warps` (a warp is 32 threads) and `num_stages` depend on the chip and on the sizes.
-# `@triton.autotune(configs=[triton.Config({"TILE": 64}, num_warps=4, num_stages=3), …], key=["n"])` above a kernel measures each
-# configuration on the GPU when the kernel is first called with a new `n`, and keeps the fastest. `course_lib` has tables instead, measured
-# once (`course_lib/attention/tiles.py`), so that no request has to wait for a measurement.
+# Each stage more is 16,384 bytes: a tile of keys and a tile of values, of 64 × 64 × 2 bytes each.
+#
+# **Autotuning.** The best tile, `num_warps` (how many warps, of 32 threads each, run a program) and `num_stages` depend
+# on the chip and on the sizes. `@triton.autotune(configs=[triton.Config({"TILE": 64}, num_warps=4, num_stages=3), …],
+# key=["n"])` above a kernel measures each configuration on the GPU when the kernel is first called with a new `n`, and
+# keeps the fastest. `course_lib` has tables instead, measured once (`course_lib/attention/tiles.py`), so that no
+# request has to wait for a measurement.
 #
 # ## Measure: time on this machine
 #
-# The kernel above, torch's loop of lesson 06, and torch's own, on the same head.
+# `my_flash` of this lesson, the loop in torch of lesson 06, and torch's own attention, on the same head of 100 tokens.
 
 # %%
 predict("07.slow", "On a CPU: how long does the interpreted kernel take, compared with torch's own attention?",
@@ -530,8 +557,9 @@ for name, ms in took.items():
     print(f"{name:<28} {ms:8.3f} ms, {ms / own:6,.1f} times as long as torch's own")
 
 # %% [markdown]
-# The interpreter tells right from wrong; its time says nothing about a GPU, because each line of a program costs some steps of Python.
-# (With a GPU your kernel was compiled, and 100 tokens are so few that starting the kernels takes most of the time.)
+# The interpreter tells right from wrong; its time says nothing about a GPU, because each line of a program costs some
+# steps of Python. (With a GPU your kernel was compiled, and 100 tokens are so few that starting the kernels takes most
+# of the time.)
 #
 # ## Measure: the same kernel on an H200
 #
@@ -558,13 +586,16 @@ chart("One causal head on one H200, bfloat16",
       x="tokens", y="speed", y_unit="TFLOP/s")
 
 # %% [markdown]
-# With few tokens all of them are slow: one head of 8,192 tokens is 128 tiles of 64 rows, at best one for each of the chip's 132
-# multiprocessors, and the last of these programs has 128 tiles of keys where the first has one. `course_lib`, with tiles of 128 rows, has half as
-# many programs. A server has many heads and many requests.
+# From 32,768 tokens on, the lesson's kernel with tiles of 64 is faster than FlashAttention-2, and slower than
+# `course_lib` and cuDNN. With few tokens all of them are slow: one head of 8,192 tokens is 128 tiles of 64 rows, at
+# best one for each of the chip's 132 multiprocessors, and the last of these programs has 128 tiles of keys where the
+# first has one. `course_lib`, with tiles of 128 rows, has half as many programs. A server has many heads and many
+# requests.
 #
-# The tile of 128 × 128 is slower here than 64 × 64, though it loads fewer bytes. A program has 4 warps, which are 128 threads, unless one
-# asks for more. Two blocks of 128 × 128 floats, scores and output, are 256 numbers for each thread, and a thread has 255 registers. The
-# rest is kept in slow memory ("spilled"). `course_lib` takes the same tile with 8 warps. Such tables are in lesson 13.
+# The tile of 128 × 128 is slower here than 64 × 64, though it loads fewer bytes. A program has 4 warps, which are 128
+# threads, unless one asks for more. Two blocks of 128 × 128 floats, scores and output, are 256 numbers for each thread,
+# and a thread has 255 registers. The rest is kept in slow memory ("spilled"). `course_lib` takes the same tile with 8
+# warps. Lesson 13 has a table of tiles for each chip.
 #
 # The formats in the same kernel:
 
@@ -572,8 +603,8 @@ chart("One causal head on one H200, bfloat16",
 recorded("07", 1)
 
 # %% [markdown]
-# TF32 is off by nearly 1 part in 1,000, the size of the rounding above, and it is about six times as fast as float32 with `ieee`. The
-# 16-bit formats are faster still, and have half the bytes.
+# TF32 is off by nearly 1 part in 1,000, the size of the rounding above, and it is about six times as fast as float32
+# with `ieee`. The 16-bit formats are faster still, and have half the bytes.
 #
 # ## Break it
 #
@@ -594,12 +625,12 @@ except OutOfBounds as error:
     print(fill(f"OutOfBounds: {error}", 110))
 
 # %% [markdown]
-# The recorder knows which tensor each pointer came from. A GPU does not: it reads and overwrites whatever lies after the tensor, often
-# another tensor, and reports nothing. If the address belongs to no memory at all, it reports *illegal memory access*, at some later
-# line. So the exercises run your kernels under the recorder.
+# The recorder knows which tensor each pointer came from. A GPU does not: it reads and overwrites whatever lies after
+# the tensor, often another tensor, and reports nothing. If the address belongs to no memory at all, it reports *illegal
+# memory access*, at some later line. So the exercises run your kernels under the recorder.
 #
-# Second, a mask in the wrong place. This is `my_flash_kernel` without the causal line, for attention in both
-# directions. Every load and store is masked, and no access is outside of its tensor.
+# Second, the mask of the scores is left out. This is `my_flash_kernel` without the causal line, for attention in both
+# directions: its loop takes all tiles of keys. Every load and store is masked, and no access is outside of its tensor.
 
 # %%
 @triton.jit
@@ -639,14 +670,16 @@ with torch.inference_mode():
         print(f"{n} tokens: off by {off_by(n):.1%} of the largest number")
 
 # %% [markdown]
-# A key past the end is loaded as zeros. Its score is 0, exp(0 − maximum) is a weight, and the sum is too large. There is no error and no
-# nan, and the output is right for every multiple of 32: a test with 1,024 tokens passes. A mask on a **load** keeps the program inside
-# its tensors. A mask on a **score** keeps keys that do not exist out of the output. Both are needed.
+# A key past the end is loaded as zeros. Its score is 0, exp(0 − maximum) is a weight, and the sum is too large. There
+# is no error and no nan. Where n is a multiple of 32 no key lies past the end, and the output is right: a test with
+# 1,024 tokens would pass. A mask on a **load** keeps the program inside its tensors. A mask on a **score** keeps keys
+# that do not exist out of the output. Both are needed.
 #
 # ## The same in `course_lib`
 #
-# `fold` is the step of the online softmax, and `visible` is the mask. `_attend` is the loop over tiles of keys that calls both. What is
-# new against `my_flash_kernel` is listed below.
+# `fold` is the step of the online softmax, and `visible` is the mask. `_attend` is the loop over tiles of keys that
+# calls both; `BLOCK_N` is its tile of keys. (`DOT=False` is for decoding: lesson 08.) What is new against
+# `my_flash_kernel` is listed below.
 
 # %%
 from course_lib.attention.kernels import flash
@@ -663,16 +696,18 @@ show(flash._attend)
 # %% [markdown]
 # Added, and why:
 #
-# - **Packed sequences**: one launch for many requests of any length. A program finds its sequence by a search (`find_sequence`), so that the
-#   CPU does not wait for the lengths.
-# - **The loop runs twice**, with `MASKED` and without: only the tiles at the edge of a mask compare positions (`tile_bounds` says which).
+# - **Packed sequences**: one launch for many requests of any length. The lengths stay on the GPU, where each program
+#   searches for its sequence (`find_sequence`).
+# - **The loop runs twice**, with `MASKED` and without: only the tiles at the edge of a mask compare positions
+#   (`tile_bounds` says which).
 # - **Base 2**: chips have exp2 and no exp, so the scale is multiplied by log₂(e) (`to_base_2`).
 # - **−1e30, not −∞**, as the first maximum: for a row that has seen no key, −∞ − (−∞) would be nan.
 # - **Every head at once**: a second dimension of the grid, and `head // GROUP` for grouped queries.
-# - **Heads of any size** up to 256, padded to a power of two, and 64-bit addresses, for caches with more than 2³¹ numbers.
+# - **Heads of any size** up to 256, padded to a power of two, and 64-bit addresses, for caches with more than 2³¹
+#   numbers.
 # - **Tiles by chip** (`course_lib/attention/tiles.py`), and clear errors before the launch.
 #
-# Which of the library's functions would run as a kernel on this machine, and why or why not:
+# Two of the library's functions: what would each run as on this machine, and why?
 
 # %% tags=["nbval-ignore-output"]
 for line in explain().splitlines()[:2]:
@@ -698,18 +733,19 @@ guesses("07")
 #
 # <details><summary><b>2. The kernel is right in the interpreter. What can still be wrong on a GPU?</b></summary>
 #
-# Its precision (TF32), what the compiler refuses, too much shared memory for the chip, two programs that write to the same place, and
-# its speed.
+# Its precision (TF32), what the compiler refuses, too much shared memory for the chip, two programs that write to the
+# same place, and its speed.
 # </details>
 #
 # <details><summary><b>3. A test asks that the output differs from torch's by less than 1e-2. What is wrong with that?</b></summary>
 #
-# It says nothing about the format. In float32 it lets real bugs pass; in bfloat16, over long rows or large numbers,
-# it may fail a right kernel. Ask for the distance from float64, against that of plain torch in the same format.
+# It says nothing about the format. In float32 it lets bugs pass that are thousands of times the rounding; in bfloat16,
+# over long rows or large numbers, it may fail a right kernel. Ask for the distance from float64, against that of plain
+# torch in the same format.
 # </details>
 #
 # ## Next
 #
-# [exercises/07_triton_flash.ipynb](../exercises/07_triton_flash.ipynb):
-# a softmax a row, attention without the causal mask and with any length, causal attention that skips
-# tiles, and grouped heads. Each in plain torch, interpreted, and on a GPU if you have one. In lesson 08 the kernel follows the block table.
+# [exercises/07_triton_flash.ipynb](../exercises/07_triton_flash.ipynb): a softmax a row, attention without the causal
+# mask and with any length, causal attention that skips tiles, and grouped heads. Each in plain torch, interpreted, and
+# on a GPU if you have one. In lesson 08 the kernel follows the block table.

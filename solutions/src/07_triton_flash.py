@@ -6,21 +6,24 @@
 #
 # Each can be written on three **rungs**, and one set of cases checks them all:
 #
-# 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in itself.
-# 2. **A Triton kernel**, launched from the same function and interpreted: no GPU is needed. An access outside of its tensor is stopped,
-#    and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is nan: on a GPU it can be anything. Some cases run with the programs in other orders: two programs must not store different
-#    numbers in one place, and none may load what another one stores. At the end the kernel is compiled for a GPU that need not be
-#    here, because the interpreter takes more than the compiler does.
-# 3. **The same kernel, compiled**, where there is a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not
-#    notice an access outside.
+# 1. **Plain torch**, inside the function. Where Triton is absent (macOS, Windows) this is all, and it is complete in
+#    itself.
+# 2. **A Triton kernel**, launched from the same function and interpreted: no GPU is needed. An access outside of its
+#    tensor is stopped, and the check says at which offsets. Where the mask of a load is false and it has no `other`, a
+#    lane is nan: on a GPU it can be anything. Some cases run with the programs in other orders: two programs must not
+#    store different numbers in one place, and none may load what another one stores. At the end the kernel is compiled
+#    for a GPU that need not be here, because the interpreter takes more than the compiler does.
+# 3. **The same kernel, compiled**, where there is a GPU. A few cases are interpreted there as well, by a second Python:
+#    a GPU would not notice an access outside.
 #
 # The check says on which rung it saw your function, and what it could not verify on this machine. Take rung 1 first.
 # Then write the kernel above the function, and launch it instead. The kernel's arguments are a proposal; change them
 # as you like. `print("x", x)` inside a kernel shows the block of each program when it is interpreted.
 #
-# In all four, leave the tensors that you are given as they are, and return a new tensor in every call, with the shape and dtype of the
-# input (of `q`). Compute in float32, also where the input is float16: maxima, sums and outputs are kept in float32, and the result is
-# rounded once, at the end. (The weights may be rounded to float16 before `tl.dot` multiplies them with the values.)
+# In all four, leave the tensors that you are given as they are, and return a new tensor in every call, with the shape
+# and dtype of the input (of `q`). Compute in float32, also where the input is float16: maxima, sums and outputs are
+# kept in float32, and the result is rounded once, at the end. (The weights may be rounded to float16 before `tl.dot`
+# multiplies them with the values.)
 
 # %% [markdown]
 # {{colab}}
@@ -43,10 +46,10 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # ## 07.row_softmax · A row a program
 #
 # `x` is `[rows, columns]`, of float32 or float16, and may be a view with any strides. Return a new tensor of the same
-# shape and dtype: the softmax of each row, computed in float32. A score of -inf has weight 0, and a row in which all scores
-# are -inf gives zeros.
+# shape and dtype: the softmax of each row, computed in float32. A score of -inf has weight 0, and a row in which all
+# scores are -inf gives zeros.
 #
-#     row_softmax(torch.tensor([[0., 0.], [1., -inf]]))  ->  [[0.5, 0.5], [1., 0.]]
+#     row_softmax(torch.tensor([[0., 0.], [1., -torch.inf]]))  ->  [[0.5, 0.5], [1., 0.]]
 #
 # As a kernel: one program a row, and a block of `triton.next_power_of_2(columns)` lanes.
 
@@ -79,7 +82,8 @@ def row_softmax(x):
 check("07.row_softmax", row_softmax)
 
 # %% [markdown]
-# Here is what your programs load and store, for a slice of a wider tensor. Step through them: hatched lanes are masked.
+# Here is what your programs load and store, for a slice of a wider tensor. Step through them: lanes with grey hatching
+# are masked.
 
 # %% tags=["raises-exception"]
 from course_lib.attention import record_accesses
@@ -105,22 +109,24 @@ programs_view(log) if log else None
 
 # %% [markdown]
 # Without the mask, a store would write into the next row, which is another program's. In vLLM a kernel of this kind,
-# softmax and top-k in one, chooses the experts of a mixture model (`csrc/moe/topk_softmax_kernels.cu`). Attention
-# kernels hold many rows in a program, and only a part of each row at a time: that is next.
+# softmax and top-k in one, chooses the *experts* of a mixture-of-experts model, the parts of a layer that a token uses
+# (`csrc/moe/topk_softmax_kernels.cu`). Attention kernels hold many rows in a program, and only a part of each row at a
+# time: that is next.
 #
 # ## 07.flash_kernel · Attention in tiles
 #
-# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`; n and m are any numbers from 1 on. All are contiguous, in
-# float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output, with the shape and dtype of
-# `q`. `tile` says how many queries, and how many keys, a program takes at a time, so a larger tile makes fewer programs. `tile` and `head_dim` are powers of two from 16 on,
-# the least that `tl.dot` takes.
+# `q` is `[n, heads, head_dim]`, `k` and `v` are `[m, heads, head_dim]`; n and m are any numbers from 1 on. All are
+# contiguous, in float32 or float16. Every query sees every key, and scores are divided by √head_dim. Return the output,
+# with the shape and dtype of `q`. `tile` says how many queries, and how many keys, a program takes at a time, so a
+# larger tile makes fewer programs. `tile` and `head_dim` are powers of two from 16 on, the least that `tl.dot` takes.
 #
 #     q, k, v = qkv(20, 33, heads=2, kv_heads=2, head_dim=16)
 #     flash(q, k, v, tile=16).shape  ->  [20, 2, 16], from a grid of (2, 2) programs
 #
-# A program never holds the scores of all m keys, only those of one tile. In a grid of (heads, tiles), `tl.program_id(0)` is the head
-# and `tl.program_id(1)` is the tile of queries: the two outer loops of 06.flash_forward. Token j of head h begins at
-# `(j * heads + h) * head_dim`.
+# A program never holds the scores of all m keys, only those of one tile, and a kernel loads one tile at a time. In
+# plain torch, make no tensor that is larger than the largest of `q`, `k` and two tiles of scores, `[tile, 2 * tile]`.
+# In a grid of (heads, tiles), `tl.program_id(0)` is the head and `tl.program_id(1)` is the tile of queries: the two
+# outer loops of 06.flash_forward. Token j of head h begins at `(j * heads + h) * head_dim`.
 
 # %% nbgrader={"grade_id": "flash_kernel", "solution": true} course={"exercise": "07.flash_kernel"}
 @triton.jit
@@ -176,17 +182,18 @@ for tile in (16, 32, 64):
         print(f"tiles of {tile}, grid of {programs}: {log.bytes_read:>7,} bytes loaded, {log.bytes_written:,} stored")
 
 # %% [markdown]
-# With twice the tile there are half as many programs, and each loads all of k and v: the rule of lesson 06, counted in your
-# kernel. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`). vLLM has
+# With twice the tile there are half as many programs, and each loads all of k and v: the rule of lesson 06, counted in
+# your kernel. In `course_lib` a table says which tile is best on which GPU (`course_lib/attention/tiles.py`). vLLM has
 # such tables too, for its kernels for experts (`fused_moe/configs`).
 #
-# ## 07.causal_skip · Half of the tiles
+# ## 07.causal_skip · Nearly half of the tiles
 #
 # As before, but causal. The queries are the last of the m tokens: row i has position m - n + i, and sees keys
 # up to its own position. So n = m is a prompt, and n = 1 a decode step. A row that sees no key (n > m) gives zeros.
 #
-# A tile of keys that no row of the program sees must not be loaded. The check puts nan there: 0 times nan is nan, so
-# a mask on the scores is not enough. In torch it also counts the products: such a tile must not be multiplied.
+# The first tile of queries begins at row 0, and the first tile of keys at key 0. A tile of keys that no row of the
+# program (in torch: of the tile of queries) sees must not be loaded. The check puts nan there: 0 times nan is nan, so a
+# mask on the scores is not enough. In torch it also counts the products: such a tile must not be multiplied.
 
 # %% nbgrader={"grade_id": "causal_skip", "solution": true} course={"exercise": "07.causal_skip"}
 @triton.jit
@@ -250,10 +257,11 @@ programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 #
 # ## 07.grouped_query · Query heads that share
 #
-# As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads
-# over 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The numbers of the last dimension of q, k and v lie
-# side by side (stride 1). The other strides can be anything, and each tensor has its own. Read `k` and `v` where they are: do not
-# copy them, neither for each query head nor into a contiguous tensor.
+# As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads over
+# 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The numbers of the last dimension of q, k
+# and v lie side by side (stride 1). The other strides can be anything, and each tensor has its own. Read `k` and `v`
+# where they are: do not copy them, neither for each query head nor into a contiguous tensor. (One tile at a time may be
+# copied, for example to make it float32.)
 #
 # The bundled model has grouped heads too, as Llama 3 and Qwen 3 have.
 
@@ -328,7 +336,8 @@ print("the same next token:", int(mine.argmax()) == int(theirs.argmax()))
 print("largest difference of a logit below 0.001:", bool((mine - theirs).abs().max() < 1e-3))
 
 # %% [markdown]
-# In a server, the keys and values of a sequence are in blocks, and a block table says in which. In lesson 08 the kernel follows it.
+# In a server, the keys and values of a sequence are in blocks, and a block table says in which. In lesson 08 the kernel
+# follows it.
 #
 # What you have passed so far:
 

@@ -227,7 +227,7 @@ CAUSAL_SKIP = Exercise(
         *rungs.in_triton("l07.solutions.causal_skip", "flash_causal"),
         *rungs.in_triton("l07.kernel_answers", "causal_by_merging"),
     ],
-    why="The end of the loop saves half of the tiles. The rest of the mask is one comparison. The kernel of "
-    "course_lib goes one step further: it compares positions only in the tiles on the diagonal.",
+    why="The end of the loop saves nearly half of the tiles of a long prompt. The rest of the mask is one comparison. "
+    "The kernel of course_lib goes one step further: it compares positions only in the tiles on the diagonal.",
     budget_s=rungs.BUDGET_S,
 )
