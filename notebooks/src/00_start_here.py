@@ -3,7 +3,7 @@
 #
 # - **You will** run a language model, ask it about a tale, and watch an engine serve twelve requests at the same
 #   time. You will meet the five parts of each lesson: predict, build, see, measure, break.
-# - **Why** the whole course is about one thing: to write the next token fast, and to write the same token.
+# - **Why** the whole course is about one thing: to write fast the tokens that a slow, simple method writes.
 # - **Time** 40 minutes, and 10 for the exercise.
 # - **You need** Python and a little PyTorch. No GPU, and after the installation no network.
 # - **After it** you know what a token is, why the model runs once for each new token, and how to pass an exercise.
@@ -16,8 +16,8 @@
 #
 # The course brings its own model, `tale`. It was trained by code in this repository, on tales that code in this
 # repository writes. It can tell a short tale, and it can answer questions about the tale. The second is useful here:
-# when a later lesson moves, shares or drops parts of the model's memory, you can *ask* the model whether something
-# was lost.
+# when a later lesson moves, shares or drops parts of what the model keeps of a text, you can *ask* the model whether
+# something was lost.
 
 # %%
 import torch
@@ -32,9 +32,9 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 model
 
 # %% [markdown]
-# The first line says what your machine has. (Triton is a language for programs on a GPU. It is needed from lesson 07
-# on.) The second line describes the model. Its parameters, also called **weights**, are the numbers that training
-# found. Large models have many more of them, and the same parts:
+# The first line says what your machine has; `course doctor` in a terminal says more. (Lesson 07 explains Triton, a
+# language for programs on a GPU.) The second line describes the model. Its parameters, also called **weights**, are the
+# numbers that training found. Its context is the most tokens of one sequence. Large models have many more parameters:
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
@@ -80,16 +80,17 @@ print(f"{len(new_tokens)} new tokens, {len(runs)} runs of the model")
 print("the same tokens with the same seed again:", generate_naive(model, prompt, params) == new_tokens)
 
 # %% [markdown]
-# It stops in the middle of a sentence because `max_tokens` is 120. `temperature=0.8` lets it choose among several
-# likely tokens, and with the same `seed` it chooses the same tokens again. Change the seed for another story, or the
-# opening for another hero.
+# It stops in the middle of a sentence because `max_tokens` is 120. The 120 tokens took 120 runs. With
+# `temperature=0.8` each token is drawn at random among several likely ones, and with the same `seed` the same tokens
+# are drawn again. Change the seed for another story, or the opening for another hero.
 #
 # ## It chooses one token at a time
 #
 # A run of the model gives the probability of *every* entry of its vocabulary to be the next token. One entry is then
-# chosen and appended, and the model runs again. The view shows these probabilities for each step: the pale bars are
-# those of the model, the blue bars those after the temperature, and the marked bar is the chosen token. (Lesson 01
-# also cuts unlikely tokens; here nothing is cut.) The view is at step 9; step through the others.
+# chosen and appended, and the model runs again. The views of this lesson call a run a **step**. This one shows
+# the probabilities of each step: the pale bars are those of the model, the blue bars those after the temperature, and
+# the marked bar is the chosen token. The last row is the sum of all other tokens. (Lesson 01 also cuts unlikely tokens;
+# here nothing is cut.) The view is at step 9; look at the others too.
 
 # %%
 from course_lib.decoding import record_choices
@@ -101,15 +102,15 @@ thoughts
 
 # %% [markdown]
 # Look for two kinds of steps. Where grammar or an earlier word decides, one bar is almost full. Where the story can
-# go on in many ways, there are many small bars, and another seed chooses another token. (On GitHub and in print you
+# go on in many ways, there are many small bars, and another seed can choose another token. (On GitHub and in print you
 # see one step.)
 
 # %% [markdown]
 # ## It answers questions about the tale
 #
 # `make_tale(seed)` writes a tale like those that the model was trained on. Seeds from `HELD_OUT` on were not used in
-# training, so the model has not seen this tale. A tale tells some facts, and later asks for them. `questions` holds the
-# places of both. Here is a tale, up to the place of the answer.
+# training, so the model has not seen this tale. A tale tells some facts, and later asks for them. `tale.questions`
+# says where each fact, question and answer begins and ends in `tale.text`. Here is a tale, up to its first answer.
 
 # %%
 from course_lib.models.training.data import HELD_OUT
@@ -142,8 +143,9 @@ print("The model:    ", answer(before))
 # %% [markdown]
 # ## Break it
 #
-# Where does the answer come from? The model was not trained on this tale, so the fact is not in its weights. It is in
-# the tokens before the question. Remove the sentence with the fact, leave everything else, and ask again.
+# The model answered exactly what the tale said. Where does the answer come from? The model was not trained on this
+# tale, but it read the tokens before the question. Remove the sentence with the fact, leave everything else, and ask
+# again.
 
 # %%
 without = before.replace(tale.text[question.fact_start : question.fact_end], "")
@@ -151,11 +153,11 @@ print("With the sentence:   ", answer(before))
 print("Without the sentence:", answer(without))
 
 # %% [markdown]
-# Without the fact the model still answers, and nothing in the answer shows that it is made up. This is how lost
-# memory looks in a language model. Therefore the fast methods of this course have to give **the same tokens as the
-# slow method**, `generate_naive`, which wrote all of the text above. (Lesson 01 says exactly what "the same" means.)
-# One question proves little. Here are more, each with and without its fact. Questions whose answer is also somewhere
-# else in the tale are left out.
+# Without the fact the model still answers, and nothing in the answer shows that it is made up. Lost memory can look
+# like this. Therefore the fast methods of this course have to give **the same tokens as the slow method**,
+# `generate_naive`, which wrote the model's tokens above. (Lesson 01 says exactly what "the same" means.) One question
+# proves little. Here are the first two questions of six other tales, each with and without its fact. Questions whose
+# answer is also somewhere else in the tale are left out.
 
 # %%
 with_fact, without_fact, asked = 0, 0, 0
@@ -173,12 +175,14 @@ for seed in range(HELD_OUT, HELD_OUT + 6):
 print(f"{asked} questions: {with_fact} right with the fact in the text, {without_fact} right without it")
 
 # %% [markdown]
+# Every answer is right with its fact, and none without it: the model takes them from the tokens before the question.
+#
 # ## What it costs
 #
 # To choose one token, `generate_naive` runs the model on the whole sequence, from the first token on. For the next
-# token it does so again, with a sequence that is one token longer. Here are the first runs of the tale about Juniper,
-# as they were noted above. Each row is one run. Solid places are tokens that the model computes for the first time.
-# Hatched places were computed in an earlier run.
+# token it does so again, with a sequence that is one token longer. Here are the first 18 runs of the tale about
+# Juniper, as they were noted above. Each row is one run. Solid places are tokens that the model computes for the first
+# time. Hatched places were computed in an earlier run. The bars below count all places, and the solid ones.
 
 # %%
 from course_lib.viz import recomputation_triangle
@@ -193,12 +197,12 @@ triangle
 # %%
 computed = sum(end - start for start, end in steps)
 needed = len(prompt) + count - 1
-print(f"{computed} tokens went through the model to write {count} tokens. {needed} of them are different; "
-      f"{1 - needed / computed:.0%} of the work is repeated.")
+print(f"{computed} tokens went through the model to write {count} tokens: {needed} for the first time, "
+      f"{computed - needed} again. {1 - needed / computed:.0%} of the computed tokens are repeated.")
 
 # %% [markdown]
-# How fast is this on your machine? Write the number down, to compare later lessons with it. (`ignore_eos=True`: the model
-# goes on after the token that ends a tale.)
+# How fast is this on your machine? Write the number down, to compare later lessons with it. (`ignore_eos=True`: the
+# model goes on after the token that ends a tale. The default temperature is 0: the most likely token each time.)
 
 # %% tags=["nbval-ignore-output"]
 import time
@@ -206,18 +210,18 @@ import time
 start = time.perf_counter()
 told = generate_naive(model, prompt, SamplingParams(max_tokens=100, ignore_eos=True))
 seconds = time.perf_counter() - start
-print(f"{len(told) / seconds:.0f} tokens a second for one request without a cache, on {machine.gpu or 'this CPU'}")
+print(f"{len(told) / seconds:.0f} tokens a second for one request with generate_naive, on {machine.gpu or 'this CPU'}")
 
 # %% [markdown]
 # ## Where this leads
 #
-# The **KV cache** of lesson 02 keeps what was computed for each token, its keys and values, and removes the repeated
-# work. It needs memory. Lesson 03 says how much, lessons 04 and 05 hand this memory out in small blocks, lessons 06
-# to 08 read it fast, and lessons 09 to 12 serve many requests at the same time.
+# The **KV cache** of lesson 02 keeps what was computed for each token, its keys and values (lesson 01 explains them),
+# and removes the repeated work. It needs memory. Lesson 03 says how much, lessons 04 and 05 hand this memory out in
+# small blocks, lessons 06 to 08 read it fast, and lessons 09 to 12 serve many requests at the same time.
 #
 # All of this together is an **engine**. `course_lib` has one already. Look at it once before you build its parts.
-# Twelve requests arrive at the same time: the first asks for few tokens, the last for many. At most six run at the
-# same time, and one run of the model takes at most 64 tokens. The others wait.
+# Twelve requests arrive at the same time: the first asks for 8 new tokens, each later one for 2 more. At most six
+# requests run at the same time, and one run of the model takes at most 64 tokens. Requests beyond these limits wait.
 
 # %%
 from course_lib import Engine, EngineConfig
@@ -234,7 +238,9 @@ predict("00.engine", f"Together they ask for {wanted} tokens. How often will the
          "12 times: once for each request"], answer=1)
 
 # %%
-engine = Engine(model, EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, max_num_batched_tokens=64, prefix_caching=False))
+# a memory of 64 blocks for 8 tokens each, then the two limits; prefix caching (lesson 05) is off
+config = EngineConfig(block_size=8, num_blocks=64, max_num_seqs=6, max_num_batched_tokens=64, prefix_caching=False)
+engine = Engine(model, config)
 for name, (prompt_of, params_of) in requests.items():
     engine.add_request(prompt_of, params_of, request_id=name)
 served = {}
@@ -246,11 +252,15 @@ same = sum(generate_naive(model, *requests[name]) == served[name] for name in re
 print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
 
 # %% [markdown]
-# The view shows what happened. In the upper part each row is a request and each column is a run of the model: a
-# request waits (dashes), runs (filled cells) and ends (ring). In a dark cell the run computes the
-# request's prompt (*prefill*), in a pale cell its newest token (*decode*). The lower part is the memory, in blocks of
-# 8 tokens, in the colour of the request that has the block. Drag the slider: blocks fill as the sequences grow. A
-# finished request frees its blocks, and a waiting request starts in its place.
+# One run chose a token for several requests, and the tokens are those that each request gets alone.
+#
+# The view shows what happened. In the upper part each row is a request and each column is a run of the model: a request
+# waits (dashes), runs (filled cells) and ends (ring). In a dark cell the run computes the request's prompt (*prefill*),
+# in a pale cell its newest token (*decode*). The bars above the rows count the tokens of each run, those below the
+# blocks in use. The first run is full with a part of the prompt of `d`; the second computes the rest. The lower part is
+# the memory, in blocks of 8 tokens: on the left the blocks of each request, on the right all 64, in the colour of the
+# request that has the block. Drag the slider: blocks fill as the sequences grow. A finished request frees its blocks,
+# and a waiting request starts in its place.
 
 # %%
 from course_lib.viz import timeline_view
@@ -260,14 +270,14 @@ served_all.step = 18
 served_all
 
 # %% [markdown]
-# You need not understand more of it now. By lesson 11 you will have built the parts of this engine, and it will run
-# with yours.
+# You need not understand more of it now. Up to lesson 11 you build parts of this engine, and it runs with yours.
 #
 # ## A model that others trained
 #
-# The model of this course is small, so that every lesson runs on a laptop in seconds. The same code runs larger ones.
-# SmolLM2 has 135 million parameters. The first time, its weights are downloaded from the Hugging Face hub (270 MB).
-# Without a network this cell says so, and nothing later needs it.
+# The model of this course is small, so that the lessons run on a laptop. The same code runs larger ones. SmolLM2 has
+# 135 million parameters. The first time, its weights are downloaded from the Hugging Face hub (270 MB). Without a
+# network this cell says so, and nothing later needs it. (`apply_chat_template` puts the question into the form that
+# SmolLM2 was trained on. `generate_cached` comes in lesson 02.)
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.decoding import generate_cached
@@ -285,9 +295,9 @@ except ModelError as reason:
 # %% [markdown]
 # ## How you work
 #
-# Each lesson has a notebook of exercises with the same number in `exercises/`. You write a few lines, and `check` tells
-# you which properties hold, with the smallest example that fails. Here is the check of a wrong answer to the first
-# exercise: something is missing.
+# Each lesson has a notebook of exercises with the same number in `exercises/`. This is the part *build*: you write a
+# few lines, and `check` tells you which properties hold, with the smallest example that fails. Here is the check of a
+# wrong answer to the first exercise: something is missing.
 
 # %%
 from course_lib import check, hint, progress, solution
@@ -328,8 +338,8 @@ guesses("00")
 #
 # <details><summary><b>3. With <code>temperature=0</code>, would another seed tell another story?</b></summary>
 #
-# No. Temperature 0 takes the most likely token each time, and nothing is drawn. Therefore the course compares methods
-# at temperature 0: their tokens have to be the same, one by one.
+# No. Temperature 0 takes the most likely token each time, and nothing is drawn. Therefore the course compares most
+# methods at temperature 0: their tokens have to be the same, one by one.
 # </details>
 #
 # ## Next

@@ -20,7 +20,8 @@ _ = setup(quiet=True)
 #
 #     Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.
 #
-# `name` is a string. It goes into the sentence unchanged, with its capitals, accents and spaces. Return a string.
+# `name` is any string, also an empty one. It goes into the sentence unchanged, with its capitals, accents, spaces and
+# line breaks. Return a string.
 #
 # Run both cells as they are first, and see what the check says. Then write the line.
 
