@@ -201,6 +201,7 @@ ADMISSION = Exercise(
             "The first that does not fit ends the list.",
             [
                 day(4, 100, 10, "a+100 b+10 a-"),
+                day(4, 100, 10, [("arrive", 0, 100), ("arrive", 1, 60), ("leave", 0)], note="an id may be 0"),
                 day(4, 100, 10, "a+100 b+10 c+20 d+30 a-"),
                 day(4, 100, 10, "a+100 b+60 c+40 a-", note="exactly full"),
                 day(4, 100, 10, "a+100 b+60 c+41 a- b-"),
@@ -219,6 +220,9 @@ ADMISSION = Exercise(
                 day(4, 100, 10, "a+80 b+30 c+10 d+10 b-"),
                 day(4, 100, 10, "a+80 b+30 c+30 b- a-"),
                 day(1, 100, 10, "a+80 b+30 b- c+30 d+10"),
+                day(2, 100, 10, "a+100 b+10 c+10 c- d+10 e+10", note="c has left: d takes its place in the queue"),
+                day(4, 100, 10, "a+100 b+60 c+50 c- a-", note="c has left, and b still waits"),
+                day(2, 100, 10, "a+100 b+10 c+10 b- d+10 a-", note="b has left: d takes its place in the queue"),
             ],
         ),
         Property(
@@ -248,7 +252,8 @@ ADMISSION = Exercise(
                 day(3, 100, 7, "a+100 b+30 c+20 d+10 e+50"),
                 day(0, 100, 1, "a+100 b+35"),
                 day(0, 100, 500, "a+100 b+35"),
-                day(0, 100, 2.5, "a+100 b+10", note="exactly 4 seconds"),
+                day(0, 1000, 200, "a+1000 b+201", note="201 tokens at 200 a second, rounded up"),
+                day(0, 100, 2.5, "a+100 b+10", note="10 tokens at 2.5 a second: exactly 4 seconds"),
                 day(1, 100, 10, "a+60 b+40 c+30 d+5 a- e+90 f+10"),
                 day(0, 4000, 10, "a+4000 b+3000", note="five minutes"),
             ],

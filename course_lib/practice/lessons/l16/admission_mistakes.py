@@ -6,6 +6,7 @@ from course_lib.practice.judge.exercise import Mistake
 
 from .admission_answers import (
     gives_back_again,
+    gives_back_what_waits,
     keeps_them_waiting,
     must_be_there,
     never_refused_for_good,
@@ -14,6 +15,7 @@ from .admission_answers import (
     running_only,
     smallest_first,
     starts_all_that_fit,
+    starts_into_one_list,
     starts_one,
     starts_only_after_running,
     starts_without_counting,
@@ -116,6 +118,23 @@ MISTAKES = [
         with_parts(
             take_out=gives_back_again, used=lambda self: sum(self.running.values()) - self.__dict__.get("extra", 0)
         ),
+    ),
+    Mistake(
+        "a request that leaves while it waits gives tokens back.",
+        "It never had any: only requests that run use the budget.",
+        with_parts(
+            take_out=gives_back_what_waits, used=lambda self: sum(self.running.values()) - self.__dict__.get("extra", 0)
+        ),
+    ),
+    Mistake(
+        "the list that `leave` returned changes in the next call.",
+        "It belongs to the caller. Make a new list in each call.",
+        with_parts(start=starts_into_one_list),
+    ),
+    Mistake(
+        "where none waits, a request is refused for good, though it may start later.",
+        "Only one that needs more than the whole budget is refused for good. This one can start in some seconds.",
+        with_parts(refused=lambda self, _, n: ("refuse", self.seconds(n) if self.waiting else None)),
     ),
     Mistake(
         "a refused request takes a place in the queue.",

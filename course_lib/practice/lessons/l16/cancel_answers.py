@@ -284,3 +284,10 @@ def keeps_finished(self, client):
 def counts_clients(self, client, request):
     Front.add(self, client, request)
     self.__dict__.setdefault("seen", []).append(client)
+
+
+def numbers_of_its_own(self, client, request):
+    """Counts the requests, and does not look at the id that the engine gave."""
+    self.engine.add_request(request)
+    self.count = self.__dict__.get("count", -1) + 1
+    self.ids[client] = self.count

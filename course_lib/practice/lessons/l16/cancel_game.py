@@ -7,9 +7,9 @@ from course_lib.errors import CourseError
 MOST_RUNNING = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class Asked:
-    """A request: whose it is, and how many tokens it gets."""
+    """A request: whose it is, and how many tokens it gets. It is no key of a dict: two may be equal."""
 
     name: str
     num_tokens: int

@@ -29,6 +29,7 @@ from .cancel_answers import (
     knows_all,
     never_closes,
     no_last_output,
+    numbers_of_its_own,
     one_message,
     only_forgotten,
     reads_and_replaces,
@@ -52,6 +53,11 @@ MISTAKES = [
         "`list(self.inbox)` and then `self.inbox.clear()` are two steps. `while self.inbox: self.inbox.popleft()` "
         "takes only what it returns.",
         (with_parts(take=copies_and_clears), with_parts(take=reads_and_replaces)),
+    ),
+    Mistake(
+        "requests are known by ids of your own.",
+        "An output has the id that `engine.add_request` returned. Keep that one.",
+        with_parts(add=numbers_of_its_own),
     ),
     Mistake(
         "the engine is not told that a client hung up.",

@@ -184,3 +184,10 @@ def done_anywhere(self, text):
 
 def writes(function):
     return with_parts(write=lambda self, text: function(text))
+
+
+def into_one_list(self, chunk):
+    """The same list in each call."""
+    found = self.__dict__.setdefault("found", [])
+    found[:] = Events.read(self, chunk)
+    return found

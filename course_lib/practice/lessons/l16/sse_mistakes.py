@@ -18,6 +18,7 @@ from .sse_answers import (
     events_of_chunk,
     finds_data,
     goes_on,
+    into_one_list,
     keeps_data,
     lines_of_chunk,
     needs_the_space,
@@ -104,6 +105,11 @@ MISTAKES = [
         "the `\\r` before a `\\n` stays.",
         "A line may end with `\\r\\n`. Take one `\\r` off its end.",
         with_parts(line=lambda self, text: text),
+    ),
+    Mistake(
+        "the list that `read` returned changes in the next call.",
+        "It belongs to the caller. Make a new list in each call.",
+        with_parts(read=into_one_list),
     ),
     Mistake(
         "the data of an event is still there in the next one.",

@@ -109,6 +109,21 @@ def padded_pieces(tensor, n):
     return list(longer.clone().split(size))
 
 
+def filled_up(tensors, ring):
+    size = len(tensors[0])
+    return [total[:size].clone() for total in wrong(cut=padded_pieces)(tensors, ring)]
+
+
+def sent_as(dtype):
+    """Adds up in another dtype, and returns the right one."""
+
+    def answer(tensors, ring):
+        own = tensors[0].dtype
+        return [total.to(own) for total in wrong(cut=lambda tensor, n: split(tensor.to(dtype), n))(tensors, ring)]
+
+    return answer
+
+
 MISTAKES = [
     Mistake(
         "whole tensors are sent.",
@@ -215,6 +230,24 @@ MISTAKES = [
         "the results are longer than the tensors.",
         "Pieces may have different lengths; nothing has to be filled up. `tensor_split(N)` cuts so.",
         wrong(cut=padded_pieces),
+    ),
+    Mistake(
+        "the pieces are filled up to one length.",
+        "Pieces may have different lengths. `tensor_split(N)` cuts so, and no bytes are sent for nothing.",
+        filled_up,
+    ),
+    Mistake(
+        "pieces are sent in another dtype.",
+        "That changes the bytes that are sent, and may round the numbers. Nothing is converted.",
+        sent_as(torch.float32),
+    ),
+    Mistake(
+        "the pieces of a rank are put together in another order.",
+        "The first piece stands first, whichever was complete first.",
+        (
+            wrong(done=lambda pieces, r, n: torch.cat([pieces[r][(r + 1 - s) % n] for s in range(n)])),
+            wrong(done=lambda pieces, r, n: torch.cat([pieces[r][(r + 1 + s) % n] for s in range(n)])),
+        ),
     ),
     Mistake(
         "pieces are returned, not whole tensors.",

@@ -69,7 +69,8 @@ KV_HEADS = Exercise(
         Property(
             "Query heads are cut into equal runs, and each KV head goes where it is read",
             "A query head needs the keys and values of its own KV head, and of no other.",
-            all_ranks((2, 2, 2), (2, 4, 2), (2, 4, 4), (3, 6, 3), (2, 8, 4), (4, 8, 4)),
+            all_ranks((2, 2, 2), (2, 4, 2), (2, 4, 4), (3, 6, 3), (2, 8, 4), (4, 8, 4))
+            + [of_rank(2, 3, 9, 9, note="ascending: a set has no order")],
         ),
         Property(
             "With more ranks than KV heads, a KV head is held by several ranks",

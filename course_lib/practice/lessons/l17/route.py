@@ -77,6 +77,23 @@ def after_many(number):
     return Trial(story, act, note="replica 1 was sent all of them", size=100 + number)
 
 
+def after_long(number):
+    """The Trial of a prompt of many tokens, of which both replicas were sent some, and one of them more."""
+
+    def act(answer):
+        router, prompt = answer(2, 2, 0, 9), list(range(number))
+        router.choose(prompt, [1, 0])
+        router.choose(prompt[:-2], [0, 1])
+        return as_python(router.choose(prompt, [0, 0]))
+
+    story = [
+        f"router, prompt = PrefixRouter(2, 2, 0, 9), list(range({number}))",
+        "router.choose(prompt, [1, 0]), router.choose(prompt[:-2], [0, 1])",
+        "router.choose(prompt, [0, 0])",
+    ]
+    return Trial(story, act, note="replica 1 was sent all of it", size=100 + number)
+
+
 def two_routers():
     def act(answer):
         one, other = answer(2, 2, 9, 9), answer(2, 2, 9, 9)
@@ -119,7 +136,7 @@ ROUTE = Exercise(
                 routed(EASY, (A, [1, 0]), (A + B, [0, 1]), (A + B, [0, 1])),
                 routed(EASY, (A + B, [1, 0]), (A, [0, 5])),
                 routed((3, 2, 0, 9), (A, [1, 1, 0]), (A + B, [1, 0, 1]), (A + B + C, [0, 0, 0]), (A + C, [0, 0, 0])),
-                routed(EASY, (A + B, [1, 0]), (B + A, [0, 1]), (A + B + C, [0, 3])),
+                routed(EASY, (A + B, [1, 0]), (B + A, [0, 1]), (A + B + C, [0, 3]), note="2 2 1 1 begins otherwise"),
                 routed((3, 1, 0, 9), ([1, 2, 3], [1, 1, 0]), ([1, 2], [1, 0, 1]), ([1, 2, 3, 4], [0, 0, 0])),
                 routed((2, 3, 9, 9), ([1, 2, 3, 4, 5, 6], [1, 0]), ([1, 2, 3, 4, 5, 6, 7], [0, 1])),
                 routed((2, 1, 0, 9), (range(8), [1, 0]), (range(9), [0, 1]), (range(8), [1, 0]), (range(9), [1, 1])),
@@ -219,6 +236,7 @@ ROUTE = Exercise(
                 routed((3, 2, 2, 9), (A, [0, 0, 0]), (A, [5, 0, 0]), (A, [5, 5, 0]), (A, [1, 0, 2]), (A, [2, 2, 0])),
                 after_many(40),
                 after_many(300),
+                after_long(2400),
             ],
         ),
         Property(

@@ -46,6 +46,9 @@ class Router:
     def remember(self, chosen, token_ids):
         self.sent[chosen].append(list(token_ids))
 
+    def ends(self, token_ids):
+        return range(self.block_size, len(token_ids) + 1, self.block_size)
+
     def blocks(self, token_ids):
         size = self.block_size
         return [tuple(token_ids[end - size : end]) for end in range(size, len(token_ids) + 1, size)]
@@ -98,6 +101,19 @@ def equal_prompt(self, token_ids, prompt):
 
 def rounded_up(self, token_ids, prompt):
     return -(-same_beginning(token_ids, prompt) // self.block_size)
+
+
+def known_as_owner(self, token_ids, replica):
+    return sum(self.__dict__.get("owner", {}).get(tuple(token_ids[:end])) == replica for end in self.ends(token_ids))
+
+
+def takes_over(self, chosen, token_ids):
+    """The replica that was sent a beginning last is the only one that has it."""
+    self.__dict__.setdefault("owner", {}).update({tuple(token_ids[:end]): chosen for end in self.ends(token_ids)})
+
+
+def without_last_token(self, one, other):
+    return max(0, min(same_beginning(one, other), len(one) - 1, len(other) - 1)) // self.block_size
 
 
 def replace_known(self, chosen, token_ids):
@@ -232,6 +248,16 @@ MISTAKES = [
         "the beginnings of several prompts are added up.",
         "The longest one that a replica was sent counts, however many prompts had it.",
         wrong(known=known_in_all),
+    ),
+    Mistake(
+        "a block is known for one replica only.",
+        "Several replicas may have been sent the same beginning. Remember it for each of them.",
+        wrong(known=known_as_owner, remember=takes_over),
+    ),
+    Mistake(
+        "the last block of a prompt does not count.",
+        "Each whole block counts: `range(block_size, len(token_ids) + 1, block_size)` ends with the last one.",
+        wrong(shared=without_last_token),
     ),
     Mistake(
         "only the last prompt of a replica is known.",

@@ -211,7 +211,8 @@ SHARD = Exercise(
         ),
         Property(
             "Biases of q, k and v are cut as their rows; that of `o_proj` is on rank 0, and zeros elsewhere",
-            "The outputs of all ranks are added up. A bias on each would be added N times.",
+            "A number of a bias belongs to a row of the weight. The outputs of `o_proj` of all ranks are added up, so "
+            "its bias on each of them would be added N times.",
             [
                 *parts("q_bias", (4,), 2),
                 *parts("k_bias", (2,), 2),
@@ -253,7 +254,8 @@ SHARD = Exercise(
             "The dtype stays",
             "Weights come in 16 bits.",
             [dtype_of(which, (4, 4), torch.bfloat16) for which in ("gate", "down", "v", "embed")]
-            + [dtype_of("o_bias", (4,), dtype) for dtype in (torch.bfloat16, torch.float16, torch.float64)],
+            + [dtype_of("o_bias", (4,), dtype) for dtype in (torch.bfloat16, torch.float16, torch.float64)]
+            + [dtype_of("head", (1, 4), torch.bfloat16)],
         ),  # fmt: skip
         Property(
             "A part has memory of its own",

@@ -106,6 +106,11 @@ def rest_to_last(weight, rank, n):
     return weight[rank * each : None if rank == n - 1 else (rank + 1) * each].clone()
 
 
+def one_row_more(weight, rank, n):
+    each = weight.shape[0] // n + 1
+    return weight[rank * each : (rank + 1) * each].clone()
+
+
 def balanced(weight, rank, n):
     return weight.tensor_split(n)[rank].clone()
 
@@ -214,7 +219,7 @@ MISTAKES = [
     Mistake(
         "the vocabulary is cut into other parts.",
         "Each rank gets the number of rows divided by N, rounded up. The last ones get what is left.",
-        (wrong(vocabulary=balanced), wrong(vocabulary=rest_to_last)),
+        (wrong(vocabulary=balanced), wrong(vocabulary=rest_to_last), wrong(vocabulary=one_row_more)),
     ),
     Mistake(
         "the last part of the vocabulary is filled up.",
