@@ -179,10 +179,10 @@ check("16.stop_and_stream", StopStream)
 #
 # Nothing that comes into the inbox is lost, also where it comes while `turn` runs. Two front ends share nothing.
 #
-# The engine has `add_request(request)`, which returns an id, `abort(request_id)`, `has_unfinished()` and `step()`,
-# which returns a list of outputs. An output has `request_id` and `finished`. For each output call
+# The engine has `add_request(request)`, which returns an id, a str, `abort(request_id)`, `has_unfinished()` and
+# `step()`, which returns a list of outputs. An output has `request_id` and `finished`. For each output call
 # `client.send(output)`. After the last one, which has `finished` set, call `client.close()`. A client connects once; it
-# can be a key of a dict.
+# can be a key of a dict, and a request cannot.
 #
 # What `turn()` does about clients that are gone:
 #
