@@ -142,6 +142,10 @@ def in_a_defaultdict(config, seq_lens, itemsize, kv_itemsize, seconds, bytes_per
     return found
 
 
+def rows_of_the_table_at_most(config, seq_lens, itemsize):
+    return weights_of(config, seq_lens[: config.vocab_size], itemsize)
+
+
 RIGHT = {"13.bandwidth_use": [with_numpy, with_fractions, in_a_defaultdict]}
 CASES = {
     "13.bandwidth_use": [
@@ -158,6 +162,7 @@ CASES = {
         ("one layer", use(weights_of, of_one_layer, right_share)),
         ("newest token is left out", use(weights_of, before_the_step, right_share)),
         (None, use(weights_of, two_bytes, right_share)),
+        (None, use(rows_of_the_table_at_most, cache_of, right_share)),
         ("rounded", use(weights_of, cache_of, whole_share)),
         (None, use(weights_of, cache_of, share_in_milliseconds)),
         ("per cent", use(weights_of, cache_of, per_cent)),

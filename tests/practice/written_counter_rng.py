@@ -150,6 +150,24 @@ def in_float32(logits, seeds, positions):
     return (logits.float() - torch.log(-torch.log(share))).argmax(dim=-1)
 
 
+def position_with_token(put):
+    """The position goes into the word of the token, and not into the key of the row."""
+
+    def answer(logits, seeds, positions):
+        tokens = put(torch.arange(logits.shape[1])[None], positions[:, None])
+        return race(logits, mix(good_key(seeds, 0)[:, None] ^ mix(tokens + 1)))
+
+    return answer
+
+
+def not_mixed_again(logits, seeds, positions):
+    return race(logits, good_key(seeds, positions)[:, None] ^ mix(torch.arange(logits.shape[1]) + 1))
+
+
+def in_doubles(seeds, positions):
+    return mix(mix(mix((seeds.double().long() & MASK) ^ 77) ^ (seeds >> 32)) ^ positions)
+
+
 RIGHT = {"13.counter_rng": [row_by_row(by_hash), by_cumulative_sum, in_float32]}
 
 
@@ -191,5 +209,9 @@ CASES = {
         ("u is 0 or 1", race_in_float32),
         ("depends on its batch", largest_of_the_batch),
         ("another shape", kept_in_two_dimensions),
+        ("position and token are put together", position_with_token(torch.bitwise_xor)),
+        ("position and token are put together", position_with_token(torch.add)),
+        ("not scrambled", not_mixed_again),
+        ("seed is rounded", with_key(in_doubles)),
     ]
 }

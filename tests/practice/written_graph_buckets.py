@@ -161,6 +161,20 @@ class Raises(Buffers):
         return super().size_for(n)
 
 
+class SizesOfTheClass(Buffers):
+    def __init__(self, most, width):
+        super().__init__(most, width)
+        type(self).sizes = self.__dict__.pop("sizes")
+
+
+class NeverAsks(Buffers):
+    def fill(self, token_ids, positions, slots, seq_lens, block_tables):
+        n = len(token_ids)
+        self.write(n, token_ids, positions, slots, seq_lens, block_tables)
+        self.pad(n, self.size_for(n))
+        return self.size_for(n)
+
+
 class ForgetsSmallSizes(Buffers):
     def size_for(self, n):
         while self.sizes and self.sizes[0] < n:
@@ -243,6 +257,8 @@ CASES = {
         (None, PadsTheStep),
         ("share one memory", OneMemory),
         (None, Raises),
+        ("share one memory", SizesOfTheClass),
+        ("without a graph", NeverAsks),
         (None, ForgetsSmallSizes),
         ("as wide as the buffer", WholeRows),
         (None, PositionsByLength),

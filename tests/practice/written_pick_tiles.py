@@ -46,6 +46,10 @@ def as_the_longest(block_m, query_lens, num_heads, sms):
     return programs(block_m, [max(query_lens)] * len(query_lens), num_heads) >= sms
 
 
+def no_larger_than_needed(block_m, query_lens, num_heads, sms):
+    return (block_m == 16 or block_m // 2 < max(query_lens)) and programs(block_m, query_lens, num_heads) >= sms
+
+
 def rows_first(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, stages=2):
     """Finds block_m by the multiprocessors alone, whether it fits or not."""
     block_m = next((m for m in SIDES if programs(m, query_lens, num_heads) >= sms), 16)
@@ -149,14 +153,15 @@ CASES = {
         ("sides above 128", pick(tries=(256, *SIDES))),
         ("only square tiles", pick(may=lambda m, n: m == n)),
         ("tried for block_m", pick(may=lambda m, n: m < 128)),
-        (None, pick(may=lambda m, n: n <= m)),
+        ("block_n is at most block_m", pick(may=lambda m, n: n <= m)),
         (None, pick(stages_if_none=1)),
-        (None, rows_first),
+        ("before it is known what fits", rows_first),
         (None, never_grows_again),
         (None, raises_where_nothing_fits),
         ("something else than None", sixteen_where_nothing_fits),
         ("list is changed", sorts_the_list),
         (None, by_name),
         ("exchanged", turned),
+        ("not larger than the sequences", pick(busy=no_larger_than_needed)),
     ]
 }  # fmt: skip

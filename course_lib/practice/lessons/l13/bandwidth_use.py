@@ -139,21 +139,23 @@ BANDWIDTH_USE = Exercise(
             "`weights`: of an embedding that is a table of its own, one row for each sequence is read",
             "The head is another matrix and is read as a whole. In the table a step looks up its new tokens, and the "
             "other rows are not touched.",
-            [step(name, lens, "weights") for name in ("untied", "deep") for lens in (*ONE, *MANY)],
+            [step(name, lens, "weights") for name in ("untied", "deep") for lens in (*ONE, *MANY)]
+            + [step("untied", [1] * 12, "weights", note="12 sequences read 12 rows, though the table has 10")],
         ),
         Property(
             "`cache`: keys and values of every sequence, each at its own length",
-            "In all layers, for each KV head. Blocks are read up to the end of the sequence and no further.",
+            "In all layers, for each KV head. Blocks are read up to the end of the sequence and no further. Sequences "
+            "of the same length count each.",
             [step(name, lens, "cache") for name in ("tied", "untied", "deep") for lens in (*ONE, *MANY)],
         ),
         Property(
             "Counts are exact, however large they are",
-            "float32 has 24 bits, and a count of bytes has more.",
+            "A count of bytes can be above 2**31, where int32 ends, and float32 has 24 bits only.",
             [step("qwen3", lens, "cache") for lens in ([2_500_001, 843], [4_194_305] * 3, [2**31 - 5, 2**20])],
         ),
         Property(
             "A weight takes `itemsize` bytes, a number of the cache `kv_itemsize`",
-            "A cache in 8 bits beside weights in 16 is a common choice.",
+            "A cache in 8 bits beside weights in 16 is a common choice. The rows of the embedding are weights.",
             [
                 step(name, lens, part, size, kv_size)
                 for name, lens in (("tied", [2]), ("untied", [1, 3]), ("deep", [4, 4]))
@@ -164,7 +166,7 @@ BANDWIDTH_USE = Exercise(
         Property(
             "`share`: bytes a second that the step read, as a part of the bandwidth",
             "1 is the limit: everything was read once, at full speed. A share above 1 says that something was measured "
-            "or counted wrongly, so it is returned as it is.",
+            "or counted wrongly, so it is returned as it is. Nothing is rounded.",
             [
                 step(name, lens, "share", 2, 1, seconds, bytes_per_s, note=note)
                 for name, lens, seconds, bytes_per_s, note in (

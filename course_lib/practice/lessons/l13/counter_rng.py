@@ -16,6 +16,7 @@ from .counter_rng_cases import (
     LARGE,
     ORDER,
     POSITIONS,
+    ROUNDED,
     TOGETHER,
     UNTOUCHED,
     UPPER,
@@ -89,7 +90,7 @@ COUNTER_RNG = Exercise(
         Property(
             "All bits of a seed count",
             "A seed is below 2^63, and `mix` takes 32 bits at a time. The engine's own seeds have 62.",
-            [*UPPER, *HALVES_OF_SEED],
+            [*UPPER, *ROUNDED, *HALVES_OF_SEED],
         ),
         Property(
             "All bits of a position count",

@@ -72,6 +72,14 @@ POSITIONS = [
     )
     for bit in (10, 16, 24, 30)
 ]
+ROUNDED = [
+    apart(
+        f"seeds above {name}",
+        (lambda i, least=least: (least + i, 8), f"{name} + i, 8 + 0 * i"),
+        (lambda i, least=least: (least + i + 1, 8), f"{name} + i + 1, 8 + 0 * i"),
+    )
+    for name, least in (("2**60", 2**60), ("2**62", 2**62))
+]
 HALVES_OF_SEED = [
     apart(
         "the sum of the two halves is equal",

@@ -25,12 +25,14 @@ from .counter_rng_answers import (
 from .counter_rng_cases import (
     AGAIN,
     ALONE,
+    BESIDE,
     BY_POSITION,
     BY_SEED,
     GENERATORS,
     HALVES_OF_SEED,
     LARGE,
     POSITIONS,
+    ROUNDED,
     TOGETHER,
     UNTOUCHED,
     UPPER,
@@ -42,6 +44,11 @@ from .finding import Finding
 def repeats(outcome):
     """Whether two rows of draws have many tokens in common, in a trial of `apart`."""
     return isinstance(outcome, Finding) and outcome.shares[0] > 0.3
+
+
+def is_shifted(outcome):
+    """Whether the second of two rows of draws is often the first, moved by some tokens, in a trial of `apart`."""
+    return isinstance(outcome, Finding) and max(outcome.shares[1:], default=0) > 0.3 > outcome.shares[0]
 
 
 def is_one_token(outcome):
@@ -110,7 +117,12 @@ MISTAKES = [
         "the seed is rounded.",
         "A float32 holds 24 bits, and a float64 53: seeds that follow each other become one. Keep the seed in int64.",
         wrong(key=lambda seeds, positions: keys(seeds.float().long(), positions)),
-        is_made_by=lambda answer, found: found.trial in BY_SEED[2:] and is_one_token(found.outcome),
+        is_made_by=lambda answer, found: (
+            found.trial in BY_SEED[2:]
+            and is_one_token(found.outcome)
+            or found.trial in ROUNDED
+            and repeats(found.outcome)
+        ),
     ),
     Mistake(
         "the two halves of the seed are put together before they are scrambled.",
@@ -121,6 +133,12 @@ MISTAKES = [
             wrong(key=lambda seeds, positions: mix(mix(((seeds & MASK) + (seeds >> 32)) & MASK) ^ positions)),
         ),
         is_made_by=lambda answer, found: found.trial in HALVES_OF_SEED and repeats(found.outcome),
+    ),
+    Mistake(
+        "position and token are put together before they are scrambled.",
+        "Then the numbers of a position are those of the next one, for other tokens. Scramble seed and position first, "
+        "and mix the token into that: `mix(key ^ mix(token + 1))`.",
+        is_made_by=lambda answer, found: found.trial is BESIDE[0] and is_shifted(found.outcome),
     ),
     Mistake(
         "the upper bits of the position are lost.",
@@ -168,6 +186,7 @@ MISTAKES = [
         "the counter is not scrambled.",
         "Numbers that follow each other give draws that follow each other. Put the counter through `mix`.",
         (
+            wrong(bits=lambda key, vocab: key[:, None] ^ mix(torch.arange(vocab) + 1)),
             wrong(key=linear, bits=unscrambled),
             wrong(bits=lambda key, vocab: (key[:, None] + torch.arange(vocab)) & 0xFFFFFFFF),
             wrong(bits=unscrambled),

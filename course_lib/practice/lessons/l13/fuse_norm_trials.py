@@ -157,7 +157,7 @@ def explain(expected, got):
 
 
 ONE = [norms(1, 1), norms(1, 2), norms(1, 4), norms(1, 8), norms(1, 4, times=3.0)]
-MANY = [norms(2, 2), norms(3, 4), norms(5, 8), norms(9, 2)]
+MANY = [norms(2, 2), norms(3, 4), norms(5, 8), norms(9, 2), norms(70, 13, note="70 rows")]
 TAILS = [norms(1, 3), norms(1, 5), norms(2, 3), norms(3, 6), norms(2, 7), norms(2, 35), norms(2, 96), norms(1, 1100)]
 EPS = [
     norms(1, 2, 1.0),

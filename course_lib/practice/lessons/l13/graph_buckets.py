@@ -5,32 +5,17 @@ from itertools import zip_longest
 
 import torch
 
-from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, as_python, writes_into
+from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING, writes_into
 from course_lib.practice.judge.exercise import Exercise, Mistake, Property, Trial
 from course_lib.practice.report.tensors import numbers
 
 from .graph_buckets_answers import BuffersByBisection, BuffersByColumns
 from .graph_buckets_mistakes import MISTAKES, holds_tensors
+from .graph_buckets_sizes import size_for, sizes, sizes_beside
 from .graph_game import FIELDS, graph_outputs, graph_steps, made_step
 from .solutions.graph_buckets import GraphBuffers
 
 PLAY = "from course_lib.practice.play import {}"
-
-
-def sizes(most):
-    """The Trial of the list of sizes."""
-    story = [f"buffers = GraphBuffers(most={most}, width=2)", "buffers.sizes"]
-    return Trial(story, lambda answer: whole(answer(most, 2).sizes), size=most)
-
-
-def size_for(most, n, note=""):
-    """The Trial of one size."""
-    story = [f"buffers = GraphBuffers(most={most}, width=2)", f"buffers.size_for({n})"]
-    return Trial(story, lambda answer: as_python(answer(most, 2).size_for(n)), note=note, size=100 * most + n)
-
-
-def whole(value):
-    return [as_python(one) for one in value] if isinstance(value, list) else value
 
 
 def filled(most, width, *steps, widths=None, beside=()):
@@ -152,6 +137,12 @@ def drawn(number, seed):
 
 A, B, C = (11, [5], 1), (22, [7, 3], 4), (33, [2], 2)
 D, E, F = (44, [9, 8, 1], 5), (55, [4], 1), (66, [6], 2)
+WITHOUT_GRAPH = [
+    filled(1, 2, (A, C)),
+    filled(2, 2, (A, C, E), (F,)),
+    filled(2, 3, (A, B), (A, C, E), (D, F)),
+    filled(3, 3, (A, B, C, D), (D, A, E)),
+]
 UNTOUCHED = [untouched(A), untouched(A, B, C), untouched(B, D, E, F)]
 
 GRAPH_BUCKETS = Exercise(
@@ -215,12 +206,7 @@ GRAPH_BUCKETS = Exercise(
         Property(
             "A step without a graph leaves nothing behind that disturbs the next one",
             "`fill` returns None for it, and the next step of fewer sequences runs in a graph again.",
-            [
-                filled(1, 2, (A, C)),
-                filled(2, 2, (A, C, E), (F,)),
-                filled(2, 3, (A, B), (A, C, E), (D, F)),
-                filled(3, 3, (A, B, C, D), (D, A, E)),
-            ],
+            WITHOUT_GRAPH,
         ),
         Property(
             "Two GraphBuffers share nothing",
@@ -229,6 +215,7 @@ GRAPH_BUCKETS = Exercise(
                 filled(1, 2, (A,), beside=(C,)),
                 filled(2, 3, (A, B), beside=(F, E)),
                 filled(4, 3, (A, B, C), beside=(F, E, D)),
+                *(sizes_beside(most, other, n) for most, other, n in ((4, 9, None), (9, 3, None), (9, 3, 5))),
             ],
         ),
         Property(
@@ -253,10 +240,19 @@ GRAPH_BUCKETS = Exercise(
         *RETURNS_NOTHING,
         Mistake(
             "all objects share one memory.",
-            "A tensor in the body of the class is one tensor for all objects. Make it in `__init__`.",
+            "A tensor or a list that belongs to the class is one for all objects. Make it in `__init__`, as `self.… = "
+            "…`.",
             is_made_by=holds_tensors,
         ),
         *MISTAKES,
+        Mistake(
+            "a step without a graph is written all the same.",
+            "Where `size_for(n)` is None, `fill` returns None before it writes anything: the buffers have no rows for "
+            "it.",
+            is_made_by=lambda answer, found: (
+                getattr(found.outcome, "kind", "") in ("RuntimeError", "TypeError") and found.trial in WITHOUT_GRAPH
+            ),
+        ),
         Mistake(
             "the step's tensors are changed.",
             "Write into the buffers only. Functions that end with an underscore change the tensor itself.",

@@ -49,6 +49,19 @@ def square(m, n, stages):
     return m + 2 * stages * n if m == n else 10**9
 
 
+def block_m_first(head_dim, itemsize, shared_memory, sms, query_lens, num_heads, stages=2):
+    """Finds block_m by the multiprocessors alone, whether it fits or not, and then block_n for it."""
+    busy = [m for m in SIDES if num_heads * sum(-(-length // m) for length in query_lens) >= sms]
+    block_m = max(busy, default=16)
+    taken = {n: (block_m + 2 * stages * n) * rounded_up(head_dim) * itemsize for n in SIDES}
+    return next(((block_m, n) for n in SIDES if taken[n] <= shared_memory), None)
+
+
+def busy_if(holds):
+    """The right answer, with no programs for a pair and lengths for which `holds` is False."""
+    return wrong(programs=lambda m, n, lens: sum(-(-length // m) for length in lens) if holds(m, n, lens) else 0)
+
+
 MISTAKES = [
     Mistake(
         "stages are not counted.",
@@ -185,6 +198,24 @@ MISTAKES = [
         "where not all multiprocessors can be busy, block_n is small too.",
         "block_n does not change the number of programs. Take the largest that fits with block_m 16.",
         wrong(least_busy=min),
+    ),
+    Mistake(
+        "block_m is chosen before it is known what fits.",
+        "The largest block_m that keeps all busy may not fit. A smaller one may: look at pairs that do both.",
+        block_m_first,
+    ),
+    Mistake(
+        "block_n is at most block_m.",
+        "Both are chosen separately: block_n may be larger than block_m.",
+        (busy_if(lambda m, n, lens: n <= m), wrong(rows=lambda m, n, stages: m + 2 * stages * n if n <= m else 10**9)),
+    ),
+    Mistake(
+        "block_m is not larger than the sequences.",
+        "The page asks for the largest block_m that fits and keeps all busy, also where a sequence is shorter.",
+        (
+            busy_if(lambda m, n, lens: m == 16 or m // 2 < max(lens)),
+            busy_if(lambda m, n, lens: m == 16 or m <= max(lens)),
+        ),
     ),
     Mistake(
         "block_n is made large first.",
