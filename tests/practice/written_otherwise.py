@@ -32,6 +32,9 @@ from written_hello import CASES as HELLO
 from written_intensity import CASES as INTENSITY
 from written_knee import CASES as KNEE
 from written_kv_memory import CASES as KV_MEMORY
+from written_later_admission import CASES as LATER_ADMISSION
+from written_later_ranks import CASES as LATER_RANKS
+from written_later_streams import CASES as LATER_STREAMS
 from written_metrics import CASES as METRICS
 from written_pack import CASES as PACK
 from written_paged import CASES as PAGED
@@ -103,6 +106,7 @@ CASES = {
     **CAPSTONE,
 }
 
-for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15, FRESH_09_TO_18):
+LATER = LATER_ADMISSION, LATER_RANKS, LATER_STREAMS
+for fresh in (FRESH_00_TO_03, FRESH_00_TO_07, FRESH_04_05, FRESH_09_TO_15, FRESH_09_TO_18, *LATER):
     for key, cases in fresh.items():
         CASES[key] = CASES[key] + cases
