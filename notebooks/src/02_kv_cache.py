@@ -3,12 +3,12 @@
 #
 # - **You will** build a cache for keys and values, and the loop that uses it. Then you will look for the bugs of
 #   three wrong caches.
-# - **Why** with the cache each token goes through the model once. Every server works like this, and most of the
+# - **Why** with the cache no token goes through the model twice. Every server works like this, and most of the
 #   course is about where the cache is kept.
 # - **Time** 50 minutes, and 90 for the exercises.
 # - **You need** lesson 01.
-# - **After it** you can say what a KV cache saves and what it costs, what TTFT and TPOT are, and in which step each
-#   kind of wrong cache shows.
+# - **After it** you can say what a KV cache saves and what it costs, what TTFT and TPOT are, and where three kinds of
+#   wrong cache show.
 
 # %% [markdown]
 # {{colab}}
@@ -32,7 +32,7 @@ config = model.config
 #
 # In attention, the **query** of a token is compared with the **keys** of this token and of all tokens before it. The
 # scores say how much of each **value** the token takes in. Because of the causal mask, the result
-# for a token depends on the tokens before it, and not on those after it.
+# for a token depends on this token and those before it, and not on those after it.
 
 # %%
 predict("02.change", "You run the model on 23 tokens, and then on the same 23 tokens and one more after them. "
@@ -58,21 +58,22 @@ def heard(ids):
 
 
 prompt = tokenizer.encode("Once upon a time, in a quiet harbour, there lived a patient otter named Juniper.")
-short, long = heard(prompt), heard(prompt + tokenizer.encode(" The")[-1:])
+short, long = heard(prompt), heard(prompt + tokenizer.encode(" The")[-1:])  # [-1:] leaves out the begin token
 for layer, ((k1, v1), (k2, v2)) in enumerate(zip(short, long)):
     same = (k1 - k2[: len(k1)]).abs().max() < 1e-4 and (v1 - v2[: len(v1)]).abs().max() < 1e-4
     print(f"layer {layer}: keys and values of the first {len(k1)} tokens the same: {bool(same)}")
 
 # %% [markdown]
-# They are the same in all layers, up to rounding. (With more rows, torch may add in another order.) So they can be
-# kept instead of computed again. What keeps them is the **KV cache**.
-#
-# Queries are not kept. The query of a token is used in the step of this token, and never again.
+# They are the same in all layers, up to rounding. So they can be kept instead of computed again. What keeps them is
+# the **KV cache**. Queries are not kept.
 #
 # ## Build it
 #
 # The cache takes the place of `Recompute`. It appends the new keys and values to the earlier ones, and computes the
-# attention of the new queries over all of them. This first cache grows in each step.
+# attention of the new queries over all of them.
+#
+# `q` is [tokens, heads, head_dim]; `k` and `v` have fewer heads. torch's attention takes [1, heads, tokens, head_dim],
+# so the code swaps the first two dimensions, and swaps them back.
 
 # %%
 class GrowingCache:
@@ -91,16 +92,17 @@ class GrowingCache:
 
 # %% [markdown]
 # `seen` is the causal mask. Row *i* of this step is at position *start + i*, so it attends to the keys 0 to *start +
-# i*. For the whole prompt this is the triangle of lesson 01. For a single new token it is one row without a masked
-# key.
+# i*. For the whole prompt this is a triangle. For a single new token it is one row without a masked key.
 #
-# `enable_gqa` stands for **grouped-query attention**: several query heads share one key/value head.
+# `enable_gqa` stands for **grouped-query attention**: several query heads share one key/value head (*KV head*).
 
 # %%
 print(f"{config.num_heads} query heads share {config.num_kv_heads} key/value heads of {config.head_dim} numbers, "
       f"in {config.num_layers} layers")
 
 # %% [markdown]
+# So each KV head serves two query heads.
+#
 # The loop now has two kinds of step. **Prefill** runs the model on the whole prompt. Its last row of logits gives the
 # first new token. Each **decode** step runs the model on one token, the newest.
 
@@ -133,15 +135,19 @@ print("the same tokens:", mine == naive)
 #
 # ## The cache of `course_lib`
 #
-# In each layer of each step, `torch.cat` copies everything that is in the cache. `ContiguousCache` allocates its
-# memory once, for a given number of tokens, and writes into it. *Contiguous* means in one piece. This is how it
-# writes and attends. New against `GrowingCache` are the writing into memory that is there already, and a shorter way
-# for steps of one token. `window` is None in this lesson. (Some models attend to the newest tokens only: lesson 14.)
+# In each decode step, `torch.cat` copies everything that is in the cache. `ContiguousCache` allocates its memory
+# once, for a given number of tokens, and writes into it. *Contiguous* means in one piece. This is how it writes and
+# attends. It makes no mask for a step of one token, and uses torch's own causal mask for prefill. `window` is None in
+# this lesson. (Some models attend to the newest tokens only: lesson 14.)
 
 # %%
 from course_lib.kvcache.contiguous import append_and_attend
 
 show(append_and_attend)
+
+# %% [markdown]
+# `generate_cached` of `course_lib` is the loop above with sampling and stop tokens. If you give it no cache, it makes a
+# `ContiguousCache`.
 
 # %%
 cache = ContiguousCache(config, 128, device=model.device, dtype=model.dtype)
@@ -155,9 +161,9 @@ print(cache)
 #
 # ## See it
 #
-# Prefill fills the columns of the whole prompt in one step. Each decode step adds one column. The bars below compare
-# the tokens that go through the model with those of naive decoding. The picture shows the
-# last step; step through it from the first.
+# Prefill fills the columns of the whole prompt in one step. Each decode step adds one column. The bars at the
+# bottom left compare the tokens that go through the model with those of naive decoding. Those at the right are the
+# memory of the cache. Step through it from step 1, prefill.
 
 # %%
 from course_lib.viz import cache_filling
@@ -166,11 +172,14 @@ filling = cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(
 filling
 
 # %% [markdown]
+# After 16 steps, 38 tokens have gone through the model. In naive decoding it is 488.
+#
 # ## Positions
 #
 # The loop passes the position of each token. The model uses it for **RoPE** (rotary position embedding): before a
-# query is compared with a key, each of the two is rotated by an angle that is proportional to its position. The score
-# of the two, query · key, then depends on the difference of the angles, and so on how far apart the two tokens are.
+# query is compared with a key, the numbers of both are rotated in pairs. Each pair has its own angle, proportional to
+# the position. The score, query · key, then depends on the differences of the angles, and so on how far apart the two
+# tokens are.
 
 # %%
 from course_lib.models.transformer import rotary_angles, rotate
@@ -192,11 +201,11 @@ for at in ((7, 4), (107, 104), (8, 4)):
 #
 # ## Measure: counts first
 #
-# `count_work` counts what goes on in the model: tokens, floating-point operations, and bytes that have to be read. Here
-# are the naive loop and the cached loop, for the same 128 new tokens.
+# `count_work` counts the tokens and the operations of each run of the model. Here are the naive loop and the cached
+# loop, for the same 64 new tokens.
 
 # %%
-params = SamplingParams(max_tokens=128, ignore_eos=True)
+params = SamplingParams(max_tokens=64, ignore_eos=True)
 with count_work(model) as naive_work:
     generate_naive(model, prompt, params)
 with count_work(model) as cached_work:
@@ -207,12 +216,14 @@ for name, work in (("naive", naive_work), ("cached", cached_work)):
 print(f"{'ratio':>10} {naive_work.tokens / cached_work.tokens:>14.1f} {naive_work.flops / cached_work.flops:>8.1f}")
 
 # %% [markdown]
-# Does the work of the next token still grow with the sequence? Here it is step by step.
+# The cached loop runs each token once: the 23 of the prompt and 63 new ones.
+#
+# Does the work of the next token still grow with the sequence? Here it is step by step. Step 0 is prefill.
 
 # %%
 from course_lib.viz import chart, panel
 
-steps = list(range(128))
+steps = list(range(64))
 loops = {"cached": cached_work, "naive": naive_work}
 tokens = {name: (steps, [run.tokens for run in work.runs]) for name, work in loops.items()}
 operations = {name: (steps, [run.flops / 1e9 for run in work.runs]) for name, work in loops.items()}
@@ -227,8 +238,8 @@ print(f"a decode step runs the model on {first.tokens} token; "
       f"from the first to the last its operations grow by {last.flops / first.flops - 1:.1%}")
 
 # %% [markdown]
-# A decode step runs the model on one token at any length. Its operations still grow a little: the new query is
-# compared with every key in the cache. The table says how each quantity grows, for *n* new tokens.
+# The operations of a decode step still grow a little: the new query is compared with every key in the cache. The table
+# says how each quantity grows, for *n* new tokens, many more than the prompt has.
 #
 # | to write *n* tokens | naive | cached |
 # |---|---|---|
@@ -236,15 +247,15 @@ print(f"a decode step runs the model on {first.tokens} token; "
 # | attention scores in one step | O(n²) | O(n) |
 # | tokens run in all | O(n²) | O(n) |
 # | attention scores in all | O(n³) | O(n²) |
-# | memory kept between steps | O(1) | O(n) |
+# | keys and values kept between steps | none | O(n) |
 #
-# The last row is the price: **the cache trades memory for work**. It keeps two vectors for each token, KV head and
+# The last row is the price: **the cache takes memory to save work**. It keeps two vectors for each token, KV head and
 # layer, and each step reads all of them.
 #
 # ## Measure: memory
 #
-# A token takes a key and a value (2), in each layer, for each key/value head, of `head_dim` numbers. Does the memory
-# of the growing cache grow by this, to the byte?
+# A token takes a key and a value (2), in each layer, for each key/value head, of `head_dim` numbers, and a number
+# takes 4 bytes in float32. Does the memory of the growing cache grow by this, to the byte?
 
 # %%
 def bytes_held(cache):
@@ -258,7 +269,7 @@ print(f"2 x {config.num_layers} layers x {config.num_kv_heads} heads x {config.h
 
 growing, before = GrowingCache(config.num_layers), 0
 with torch.inference_mode():
-    for position, token in enumerate(prompt[:6]):
+    for position, token in enumerate(prompt[:6]):  # one token at a time
         model(torch.tensor([token], device=model.device), torch.tensor([position], device=model.device), growing)
         now = bytes_held(growing)
         print(f"{position + 1} tokens: {now:>7,} bytes, {now - before:,} more")
@@ -268,22 +279,20 @@ print(f"ContiguousCache allocates all at once: {cache.num_bytes:,} bytes for {ca
       f"= {cache.num_bytes // cache.max_tokens:,} a token")
 
 # %% [markdown]
-# Lesson 03 is about this number.
+# Each token takes 4,096 bytes, as computed. Lesson 03 is about this number.
 #
 # ## Measure: time, TTFT and TPOT
-#
-# How long does it take on this machine to write 256 tokens?
 
 # %%
 predict("02.faster", "How much faster are 256 tokens with the cache, on this machine?",
-        ["Not at all: the model is so small", "Two to three times", "More than four times"])
+        ["Less than twice as fast", "Two to ten times as fast", "More than ten times, as the counts say"])
 
 # %% tags=["nbval-ignore-output"]
 import time
 
 
 def seconds_of(write):
-    """Runs write(), and returns the seconds from the start to the end of each run of the model in it."""
+    """Runs write(). Returns for each run of the model the seconds from the start of write() to the end of this run."""
     ends, start = [], time.perf_counter()
     hook = model.register_forward_hook(lambda *_: ends.append(time.perf_counter() - start))
     write()
@@ -295,16 +304,16 @@ params = SamplingParams(max_tokens=256, ignore_eos=True)
 generate_cached(model, prompt, SamplingParams(max_tokens=8))  # to warm up
 cached_seconds = seconds_of(lambda: generate_cached(model, prompt, params))
 naive_seconds = seconds_of(lambda: generate_naive(model, prompt, params))
-every_fourth = list(range(3, 256, 4))
+every_fourth = list(range(3, 256, 4))  # enough points for the curve
 chart("Time to write 256 tokens",
       {name: ([at + 1 for at in every_fourth], [taken[at] for at in every_fourth])
        for name, taken in (("cached", cached_seconds), ("naive", naive_seconds))},
       x="new tokens", y="time since the start", y_unit="s")
 
 # %% [markdown]
-# The naive curve bends upwards: each token costs more than the one before. The cached curve is almost straight.
+# The naive curve bends upwards: later tokens cost more than earlier ones. The cached curve is almost straight.
 #
-# Servers report two times for such a curve. They have names that you meet in every benchmark:
+# Benchmarks of servers report two times for such a curve:
 #
 # - **TTFT**, time to first token: from the arrival of the request to its first new token. For a request that does not
 #   wait, this is the time of prefill.
@@ -314,55 +323,64 @@ chart("Time to write 256 tokens",
 
 # %% tags=["nbval-ignore-output"]
 one = SamplingParams(max_tokens=1, ignore_eos=True)
-ttft = min(seconds_of(lambda: generate_cached(model, prompt, one))[0] for _ in range(30))  # the shortest of thirty
-print(f"TTFT {1000 * ttft:.1f} ms: the prefill of {len(prompt)} tokens")
+ttft = {"naive": [], "cached": []}
+for _ in range(30):  # the shortest of thirty counts
+    for name, generate in (("naive", generate_naive), ("cached", generate_cached)):
+        ttft[name].append(seconds_of(lambda: generate(model, prompt, one))[0])
 for name, ends in (("naive", naive_seconds), ("cached", cached_seconds)):
     tpot, late = (ends[-1] - ends[0]) / (len(ends) - 1), (ends[-1] - ends[-51]) / 50
-    print(f"{name:<7} {len(ends)} tokens in {ends[-1]:5.1f} s: TPOT {1000 * tpot:5.1f} ms, of the last 50 tokens {1000 * late:5.1f} ms")
-print(f"128 tokens: {naive_seconds[127] / cached_seconds[127]:.1f} times as fast with the cache; "
-      f"by the count of operations {naive_work.flops / cached_work.flops:.1f} times")
+    print(f"{name:<7} TTFT {1000 * min(ttft[name]):4.1f} ms, TPOT {1000 * tpot:5.1f} ms, of the last 50 tokens {1000 * late:5.1f} ms; "
+          f"{len(ends)} tokens in {ends[-1]:.1f} s")
+for n in (64, 256):
+    print(f"{n} tokens: {naive_seconds[n - 1] / cached_seconds[n - 1]:.1f} times as fast with the cache")
+print(f"64 tokens, by the count of operations: {naive_work.flops / cached_work.flops:.1f} times")
 
 # %% [markdown]
-# The first run is the same in both loops, a run over the prompt, so the cache does not change TTFT. It changes TPOT.
-# The ratio of the times is smaller than the ratio of the operations: a step of one token does not keep a processor
-# busy, and each of the model's many small operations has a fixed cost.
+# The first run is a run over the prompt in both loops, so the cache saves nothing in TTFT. It saves in TPOT. With it,
+# the last 50 tokens take about as long as the others. Without it they take longer.
+#
+# The line for 256 tokens answers your guess. The ratio of the times is smaller than the ratio of the operations. One
+# reason: each of the model's many small operations also has to be started (lesson 01).
 #
 # ### A large model on a GPU
 #
-# How long must a step take at least? The GPU has to read all weights, and it has to compute. Each of the two takes a
-# time that can be worked out from the data sheet, and the step takes at least the longer one. This is the
-# **roofline** of lesson 09, written as a time. The table has one step with the shape of Llama 3 8B, recorded on an
-# H200 (4.8 TB/s, 989 TFLOP/s in bfloat16), by the number of tokens in the step.
+# How long must a step take at least? The GPU has to read the weights, and it has to compute: two operations for each
+# token and weight. Each of the two takes a time that can be worked out from the data sheet. The longer one is the
+# *bound*: the step takes at least as long. This is the **roofline** of lesson 09, written as a time. Each row of the
+# table is one step with a prompt of so many tokens and the shape of Llama 3 8B, recorded on an H200 (4.8 TB/s,
+# 989 TFLOP/s in bfloat16).
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
-from course_lib.kvcache.sizes import weight_bytes
 from course_lib.recorded import recorded
 
 llama, run = MODELS["Llama 3 8B"], recorded("11", 0)
-read_ms = 1000 * weight_bytes(llama) / 4.8e12
-print(f"{'tokens':>7} {'recorded':>10} {'read weights':>13} {'compute':>9}   in ms")
+embedding = 128_256 * 4096  # its rows are only looked up; the last matrix, for the logits of one token, is as large
+read_ms = 1000 * 2 * (llama.num_parameters - embedding) / 4.8e12  # 2 bytes a weight
+print(f"{'tokens':>7} {'recorded ms':>12} {'read weights ms':>16} {'compute ms':>11} {'recorded / bound':>17}")
 for tokens, ms in zip(run.column("tokens"), run.column("ms a step")):
-    print(f"{tokens:>7,} {ms:>10.1f} {read_ms:>13.1f} {1000 * tokens * 2 * llama.num_parameters / 989e12:>9.1f}")
+    compute_ms = 1000 * 2 * (tokens * (llama.num_parameters - 2 * embedding) + embedding) / 989e12
+    print(f"{tokens:>7,} {ms:>12.1f} {read_ms:>16.1f} {compute_ms:>11.1f} {ms / max(read_ms, compute_ms):>17.1f}")
 print(f"8,192 tokens take {run.column('ms a step')[-1] / run.column('ms a step')[0]:.0f} times as long as 1 token")
 print(run.source)
 
 # %% [markdown]
-# To write the token after a sequence of 8,192 tokens, the naive loop needs a step as in the last row. With the cache, a
-# step as in the first row is enough, and some time to read the keys and values. The line below the table compares them.
+# To write the token after a sequence of 8,192 tokens, the naive loop needs a step as in the last row. With the cache,
+# it needs a step as in the first row, which also reads the keys and values of the sequence.
 #
 # - The engine of the recording starts a step of one token with a single call, as a *CUDA graph* (lesson 13). It starts
 #   the operations of all other steps one by one from Python. So a step of 16 tokens takes almost three times as long
 #   as one of 1 token, and no less than a step of 256: it is **launch-bound**.
-# - From 1,024 tokens on the time grows with the tokens. It is 1.5 to 1.7 times the computed bound: this
-#   leaves attention out, and takes the data sheet's TFLOP/s, which matrix products do not reach.
+# - From 1,024 tokens on the time grows with the tokens. It is 1.7 to 1.9 times the bound. The bound leaves attention
+#   out, and takes the TFLOP/s of the data sheet.
 # - A step of one token cannot be faster than the reading of the weights. That is why a server runs many requests in
 #   one step: they share this reading. Lesson 09 is about that.
 #
 # ## Break it
 #
-# A wrong cache does not crash. The model goes on writing, and the text is a little worse, much worse, or no worse at
-# all. Here are three caches with one bug each.
+# A wrong cache need not crash. The model goes on writing, and the text can be wrong or right. Here are three caches
+# with one bug each. `reset()` forgets the sequence, so that the next one can use the same cache. The second cache
+# writes for another prompt first, and is reset.
 
 # %%
 class OffByOne(ContiguousCache):
@@ -402,19 +420,19 @@ used.reset()
 for name, broken in (("off by one", off_by_one()), ("not reset", used), ("ignored", Ignored(config.num_layers))):
     new = my_generate(prompt, 40, broken)
     alike = next((i for i, (a, b) in enumerate(zip(new, naive)) if a != b), 40)
-    print(f"{name}: {alike} of 40 tokens before the first wrong one")
+    print(f"{name}: the first {alike} of 40 tokens are right")
     print(wrapped(tokenizer.decode(new)))
     print()
 
 # %% [markdown]
 # The first cache writes the right 40 tokens, although its attention computes wrong numbers: each token also attends to
-# the key and the value at position 0, which are zeros. The next cells show it. The right tokens for one prompt prove
-# little. The text of the second one speaks of Olive, who is in the other prompt. From the text of
-# the third one you cannot tell what is wrong.
+# the key and the value at position 0, which are zeros. The next cells show it. Right tokens for one prompt prove
+# little. The text of the second one speaks of Olive, who is in the other prompt. From the text of the third one you
+# cannot tell what is wrong.
 #
 # `first_divergence` runs the same tokens through two caches, the first half as prefill and then one token at a time.
-# It compares what attention returns, layer by layer, and names the first place where the two differ. Everything after
-# that place may differ only because of it.
+# It compares what attention returns, layer by layer, and names the first place where the two differ by more than
+# rounding. The later differences can all come from this one. Step 0 is prefill.
 
 # %%
 predict("02.moment", "In which step does the ignored cache first differ from a right one?",
@@ -437,8 +455,8 @@ print("not reset, second sequence: ", where(used))
 print("ContiguousCache:            ", where(ContiguousCache(config, 64, device=model.device, dtype=model.dtype)))
 
 # %% [markdown]
-# Each bug shows in another step. Keys at a wrong position show in prefill. A cache that is not read shows in the
-# first decode step, because prefill brings all its keys and values along. A missing reset shows in the second
+# The three bugs show in three places. Keys at a wrong position show in prefill. A cache that is not read shows
+# in the first decode step, because prefill brings all its keys and values along. A missing reset shows in the second
 # sequence, here in the last layer. In a server, it would put words of one user into the answer of another.
 #
 # ## What you expected
@@ -465,8 +483,9 @@ guesses("02")
 #
 # <details><summary><b>3. You change one word in the middle of the prompt. Which keys and values can you still use?</b></summary>
 #
-# Those of the tokens before the word. The tokens after it attend to it, so their keys and values must be computed
-# again. Lesson 05 uses this: prompts that begin with the same tokens share the keys and values of this beginning.
+# Those of the tokens before the word. The tokens after it attend to it, so their keys and values change in all layers
+# but the first, and must be computed again. Lesson 05 uses this: prompts that begin with the same tokens share the keys
+# and values of this beginning.
 # </details>
 #
 # ## Next

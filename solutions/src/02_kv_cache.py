@@ -35,9 +35,10 @@ _ = setup(quiet=True)
 # - `reset()` forgets the sequence: `num_tokens` is 0 again, and the memory stays for the next sequence.
 # - A step that does not fit raises `CacheFull("…")` in its first layer, and leaves the cache as it was.
 #
-# `config` has the attributes `num_layers, num_heads, num_kv_heads, head_dim`. `q` is `[num_new, num_heads, head_dim]`, `k` and `v`
-# are `[num_new, num_kv_heads, head_dim]`. Query heads that follow each other share a key/value head. Scores are
-# divided by the square root of `head_dim`. They can be of any size, above 1,000 and below -1,000 too.
+# `config` has the attributes `num_layers, num_heads, num_kv_heads, head_dim`, all `int`. `q` is
+# `[num_new, num_heads, head_dim]`, `k` and `v` are `[num_new, num_kv_heads, head_dim]`, all float32. Query heads that
+# follow each other share a key/value head. Scores are divided by the square root of `head_dim`. They can be of any
+# size, above 1,000 and below -1,000 too.
 
 # %% nbgrader={"grade_id": "cache", "solution": true} course={"exercise": "02.cache"}
 class ContiguousCache:
@@ -96,13 +97,14 @@ cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens
 # %% [markdown]
 # ## 02.generate_cached · The loop
 #
-# Decode greedily (the largest logit, as it comes), and run the model on every token once: the whole prompt in the first call (prefill), then the newest
-# token alone, at its position in the sequence (decode). Hand `cache` to the model in every call.
+# Decode greedily: take the largest logit of the last row, and do not round the logits before. Run the model on every
+# token once: the whole prompt in the first call (prefill), then the newest token alone, at its position in the sequence
+# (decode). Hand `cache` to the model in every call.
 #
-# Return a list with the new token ids only, `max_tokens` of them, as `int`s; with 0, an empty list. The last new
-# token is not run. Do not change the caller's list.
+# Return a list with the new token ids only, `max_tokens` of them, as `int`s; with 0, an empty list. No token ends the
+# loop early. The last new token is not run. The prompt has at least one token. Do not change the caller's list.
 #
-#     logits = model(tokens, positions, cache)   # tokens, positions: int64 [n]; logits: [n, vocab_size]
+#     logits = model(tokens, positions, cache)   # tokens, positions: int64 [n], on the CPU; logits: [n, vocab_size]
 
 # %% nbgrader={"grade_id": "generate_cached", "solution": true} course={"exercise": "02.generate_cached"}
 def generate_cached(model, token_ids, max_tokens, cache):
@@ -129,8 +131,9 @@ check("02.generate_cached", generate_cached)
 #
 # One cache serves many prompts, one after the other. Return a list with a list of `max_tokens` new token ids for each
 # prompt, in the same order. They are the tokens that the prompt gets with a new cache. Use the cache that you are
-# given, and no other, and run the model on each token once. The cache may hold tokens of an earlier use when you get
-# it. You may call your `generate_cached`. Do not change the caller's prompts.
+# given, and no other. Run the model as in `02.generate_cached`: the whole prompt in one call, then one token a call,
+# and not the last new one. The cache may hold tokens of an earlier use when you get it. You may call your
+# `generate_cached`. Do not change the caller's prompts.
 
 # %% nbgrader={"grade_id": "reuse", "solution": true} course={"exercise": "02.reuse"}
 def generate_in_turn(model, prompts, max_tokens, cache):
@@ -166,10 +169,15 @@ for kind in (CacheA, CacheB, CacheC):
     print(first_divergence(model, ids, kind(model.config, 64), Recompute()))
 
 # %% [markdown]
-# Then write a function that names the bug. `make_cache()` makes a new, empty cache; all that it makes have the same
-# bug. Return `("off by one", layer)`, `("ignored", layer)` or `("not reset", layer)`, and None where nothing is
-# wrong; a list of the two passes as well. `layer` is the layer with the bug, an `int`: the first that differs. Do not
-# change the caller's list.
+# Then write a function that names the bug. `make_cache()` makes a new, empty cache, which has a `reset()` and
+# room for `token_ids` once. All that it makes have the same bug. Return a tuple or a list of two:
+#
+# - `("off by one", layer)`: it writes keys and values one position off;
+# - `("ignored", layer)`: it never reads what it kept;
+# - `("not reset", layer)`: it does not forget everything at `reset()`.
+#
+# Return None where nothing is wrong. `layer` is the layer with the bug, an `int`: the first that differs. Do not change
+# the caller's list.
 
 # %% nbgrader={"grade_id": "find_the_bug", "solution": true} course={"exercise": "02.find_the_bug"}
 def find_the_bug(model, token_ids, make_cache):
