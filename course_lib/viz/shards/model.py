@@ -129,10 +129,5 @@ def _row(data, at, rank):
     heads, kv = span(gpu["heads"], "query head"), span(gpu["kv"], "KV head")
     mlp = f"numbers {gpu['mlp'][0]:,} to {gpu['mlp'][1] - 1:,} of the MLP"
     works = ["", f"{heads}, {kv}", f"{heads}, {kv}", heads, "", mlp, mlp, ""][at] or "all"
-    has = {
-        "whole": "whole vectors",
-        "heads": heads,
-        "mlp": mlp,
-        "sum": f"a partial sum, {size['hidden']:,} numbers",
-    }
+    has = {"whole": "whole vectors", "heads": heads, "mlp": mlp, "sum": f"a partial sum, {size['hidden']:,} numbers"}
     return [f"GPU {rank}", works, has[HAS[at]], f"{data['sent'] * ((at >= 4) + (at >= 7)):,}"]
