@@ -34,7 +34,8 @@ model
 # %% [markdown]
 # The first line says what your machine has; `course doctor` in a terminal says more. (Lesson 07 explains Triton, a
 # language for programs on a GPU.) The second line describes the model. Its parameters, also called **weights**, are the
-# numbers that training found. Its context is the most tokens of one sequence. Large models have many more parameters:
+# numbers that training found. Its context is how many tokens one sequence can have at most. Large models have many more
+# parameters:
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
@@ -43,7 +44,8 @@ for name in ("Qwen3 0.6B", "Llama 3.1 405B"):
     print(f"{name}: {MODELS[name].num_parameters / model.config.num_parameters:,.0f} times the parameters of tale")
 
 # %% [markdown]
-# The `Transformer` class of this course also loads Llama, Mistral and Qwen. Lesson 01 says what layers and heads are.
+# The `Transformer` class of this course also loads Llama, Mistral and Qwen. Lessons 01 and 02 say what layers and
+# heads are.
 #
 # ## It tells a story
 #
@@ -256,11 +258,11 @@ print(f"{same} of {len(requests)} requests got the tokens of generate_naive")
 #
 # The view shows what happened. In the upper part each row is a request and each column is a run of the model: a request
 # waits (dashes), runs (filled cells) and ends (ring). In a dark cell the run computes the request's prompt (*prefill*),
-# in a pale cell its newest token (*decode*). The bars above the rows count the tokens of each run, those below the
-# blocks in use. The first run is full with a part of the prompt of `d`; the second computes the rest. The lower part is
-# the memory, in blocks of 8 tokens: on the left the blocks of each request, on the right all 64, in the colour of the
-# request that has the block. Drag the slider: blocks fill as the sequences grow. A finished request frees its blocks,
-# and a waiting request starts in its place.
+# in a pale cell its newest token (*decode*). A number in a dark cell counts its tokens. The bars above the rows count
+# the tokens of each run, those below the blocks in use. The first run has room for only a part of `d`'s prompt; the
+# second computes the rest. The lower part is the memory, in blocks of 8 tokens: on the left the blocks of each request,
+# on the right all 64, in the colour of the request that has the block. Drag the slider: blocks fill as the sequences
+# grow. A finished request frees its blocks, and a waiting request starts in its place.
 
 # %%
 from course_lib.viz import timeline_view

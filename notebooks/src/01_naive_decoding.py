@@ -26,11 +26,11 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## From tokens to logits
 #
-# A model is a stack of **layers**. In each layer, **attention** computes a *query*, a *key* and a *value* from each
-# token. The query of a token is compared with the keys of this token and of all tokens before it. Each comparison,
-# query · key, gives an **attention score**. The scores decide how much of each value the token takes in. This happens
-# several times side by side, in *heads*. After attention, a *feed-forward network* (two or three matrix products)
-# works on each token by itself.
+# A model is a stack of **layers**. In each layer, **attention** computes three vectors from each token: a *query*, a
+# *key* and a *value*. The query of a token is compared with the keys of this token and of all tokens before it. Each
+# comparison, the dot product query · key, gives an **attention score**. The scores decide how much of each value the
+# token takes in. This happens several times side by side, in *heads*. After attention, a *feed-forward network* (two or
+# three matrix products) works on each token by itself.
 #
 # The model takes two lists of equal length: the tokens, and the **position** of each in its sequence. The positions
 # tell attention in which order the tokens stand.
@@ -86,8 +86,8 @@ print(repr(tokenizer.token_text(int(last.argmax()))))
 # - **top-k** keeps the *k* most likely tokens.
 # - **top-p** keeps the fewest most likely tokens whose probabilities sum to at least *p*.
 #
-# Engines have more of these. vLLM and this course also have *min-p*: at 0.1 it keeps the tokens that are at least a
-# tenth as likely as the most likely one.
+# Engines have more of these. vLLM, an open-source engine, and this course also have *min-p*: at 0.1 it keeps the tokens
+# that are at least a tenth as likely as the most likely one.
 #
 # How does the temperature change the row above? The chart has the twelve most likely tokens.
 
@@ -274,8 +274,8 @@ in_two_ways(half)
 # does not change.
 #
 # The rule of this course is therefore: **in float32, greedy decoding gives the same tokens**. Lessons that compare
-# tokens run in float32. Even in float32 two logits can be closer than these differences. A comparison that meets such
-# a case has to look at the two logits.
+# tokens run in float32. Even in float32 two logits can be closer than these differences. Where a comparison finds two
+# different tokens, it has to see how close their logits are.
 #
 # ## What it computes, and how often
 #
@@ -343,7 +343,7 @@ for n in (64, 128, 256, 512, 1024):
 # The cache of lesson 02 makes the first linear and the second quadratic. When you read "from O(n²) to O(n)", ask
 # which quantity is meant.
 #
-# Which of the two is more work depends on the length. The next cell counts the floating-point operations of one run
+# How much of the work is attention depends on the length. The next cell counts the floating-point operations of one run
 # over *m* tokens, in GFLOP (10⁹ operations). A multiplication and an addition count as two.
 
 # %%
@@ -369,7 +369,7 @@ for m in (128, 512, 2048):
     print(f"{m:>5} tokens in the sequence: attention is {flops(m)[1] / sum(flops(m)):4.0%} of the run")
 
 # %% [markdown]
-# In short sequences most of the operations are in the matrix products. The share of attention grows with the length.
+# At these lengths most of the operations are in the matrix products. The share of attention grows with the length.
 #
 # The formula was written by hand. PyTorch can count the operations while they run. In attention, PyTorch counts the
 # whole square of *m* × *m* scores, because the operation is called for all of it. The formula counts the triangle
@@ -467,8 +467,8 @@ def generate_forgetful(model, token_ids, max_tokens, window=24):
 print(wrapped(tokenizer.decode(generate_forgetful(model, prompt, 120))))
 
 # %% [markdown]
-# The names and things change from sentence to sentence, because the model does not see the earlier ones. Then the
-# sentences break, too. Questions about held-out tales, as in lesson 00, give a number.
+# Names and things change, because the model does not see the earlier sentences. Some sentences break, too. Questions
+# about held-out tales, as in lesson 00, give a number.
 
 # %%
 asked, right, right_forgetful = 0, 0, 0

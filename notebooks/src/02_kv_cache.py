@@ -178,8 +178,8 @@ filling
 #
 # The loop passes the position of each token. The model uses it for **RoPE** (rotary position embedding): before a
 # query is compared with a key, the numbers of both are rotated in pairs. Each pair has its own angle, proportional to
-# the position. The score, query · key, then depends on the differences of the angles, and so on how far apart the two
-# tokens are.
+# the position. The score, query · key, then depends on the differences of the angles, that is, on how far apart the
+# two tokens are.
 
 # %%
 from course_lib.models.transformer import rotary_angles, rotate
@@ -347,8 +347,8 @@ print(f"64 tokens, by the count of operations: {naive_work.flops / cached_work.f
 # How long must a step take at least? The GPU has to read the weights, and it has to compute: two operations for each
 # token and weight. Each of the two takes a time that can be worked out from the data sheet. The longer one is the
 # *bound*: the step takes at least as long. This is the **roofline** of lesson 09, written as a time. Each row of the
-# table is one step with a prompt of so many tokens and the shape of Llama 3 8B, recorded on an H200 (4.8 TB/s,
-# 989 TFLOP/s in bfloat16).
+# table is one step over a whole prompt, by a model with the shape of Llama 3 8B, recorded on an H200 (it reads
+# 4.8 TB/s and computes 989 TFLOP/s in bfloat16).
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
@@ -366,7 +366,7 @@ print(run.source)
 
 # %% [markdown]
 # To write the token after a sequence of 8,192 tokens, the naive loop needs a step as in the last row. With the cache,
-# it needs a step as in the first row, which also reads the keys and values of the sequence.
+# it needs a step as in the first row, and has to read the keys and values of the sequence, too.
 #
 # - The engine of the recording starts a step of one token with a single call, as a *CUDA graph* (lesson 13). It starts
 #   the operations of all other steps one by one from Python. So a step of 16 tokens takes almost three times as long

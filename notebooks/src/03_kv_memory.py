@@ -3,8 +3,8 @@
 #
 # - **You will** compute the size of a KV cache to the byte, for real models on real GPUs. Then you will simulate how
 #   much of that memory is wasted when each request gets one contiguous piece.
-# - **Why** the memory for KV caches limits how many requests a GPU can serve at the same time. Before paging, most of
-#   it was wasted.
+# - **Why** the memory for KV caches limits how many requests a GPU can serve at the same time. Before *paging*, which
+#   cuts it into small blocks (lesson 04), most of it was wasted.
 # - **Time** 45 minutes, and 45 for the exercises.
 # - **You need** lesson 02.
 # - **After it** you can say how many requests fit on a GPU, and name the three kinds of waste.
@@ -196,7 +196,7 @@ for ram in (16, 32):
 #
 # ## How many requests fit
 #
-# A server uses a share of the GPU's memory, in vLLM `gpu_memory_utilization`. This lesson takes 0.9. The share has to
+# A server like vLLM uses a share of the GPU's memory, `gpu_memory_utilization`. This lesson takes 0.9. The share has to
 # hold the weights, the caches, and the intermediate results of a step. When vLLM starts, it runs one step of the
 # largest size, a *profiling run*, and measures the memory of these results. What is left of the share becomes the KV
 # cache.
@@ -230,7 +230,8 @@ calculator = kv_calculator(**calculator_data(), model="Llama 3.1 8B", gpu="H100"
 calculator
 
 # %% [markdown]
-# Of the single GPUs, only the B200 and the MI300X have room for one request of Llama 3.1 70B.
+# Of the single GPUs, only the B200 and the MI300X have room for one request of 16,384 tokens of Llama 3.1 70B. (In
+# the view, "kept for computing" is the memory outside the share.)
 #
 # The number of requests falls as they grow longer. The chart has three models on one H100, up to the context of each.
 # Both axes are logarithmic.
@@ -265,7 +266,7 @@ for name in ("Llama 3.1 8B", "Qwen3 0.6B"):
 # request from one contiguous piece of memory. Before 2023 servers therefore reserved a piece when a request started,
 # often for the longest sequence that the model takes.
 #
-# Let the memory be a row of **slots**, one for each token. The paper that introduced paging
+# Let the memory be a row of **slots**, one for each token. The paper that introduced paging and vLLM
 # ([arXiv 2309.06180](https://arxiv.org/abs/2309.06180), section 3.1) gives the slots these names:
 #
 # - **used**: the slot holds a token;
@@ -278,8 +279,8 @@ for name in ("Llama 3.1 8B", "Qwen3 0.6B"):
 # has used, reserved and internal slots.
 #
 # `simulate` is such a server without a model. In each step, finished requests leave. Waiting requests start in order,
-# each with its whole prompt in the first hole that is large enough. If the request that came first does not fit, all
-# wait. Then each running request gets one token.
+# each with its whole prompt, in the first hole that is large enough for its piece. If the request that came first does
+# not fit, all wait. Then each running request gets one token.
 
 # %%
 from course_lib.kvcache import simulate

@@ -437,11 +437,11 @@ for kind in (MyPrefixCache, Unchained):
         print(f"   {computed} tokens computed   {question:<24} {tokenizer.decode(answer).strip().splitlines()[0]}")
 
 # %% [markdown]
-# The unchained cache found all blocks of Toby's tale. But those after the last *Toby* had been computed after the last
-# *Dexter*. In the upper layers, keys and values depend on all tokens before them, so these blocks say that Dexter asked
-# for blackberry jam. Asked about Toby, the model answers wrongly. And it knows what Dexter asked for, although this
-# tale has no Dexter: that is content of another user's prompt. (With the right cache the model has no answer about
-# Dexter, and makes one up.)
+# The unchained cache found all blocks of Toby's tale. But those after the last *Toby* come from the request with
+# *Dexter*: `keep` replaces no block that has the same hash. In the upper layers, keys and values depend on all tokens
+# before them, so these blocks say that Dexter asked for blackberry jam. Asked about Toby, the model answers wrongly.
+# And it knows what Dexter asked for, although this tale has no Dexter: that is content of another user's prompt. (With
+# the right cache the model has no answer about Dexter, and makes one up.)
 #
 # So the hash of a block covers the hash of the block before it, and with it the whole sequence.
 #
@@ -477,10 +477,10 @@ for _ in range(2):
 #
 # ## The same in `course_lib`
 #
-# In `course_lib` the dictionary is `PrefixCache`. It adds an order of eviction, and counts the blocks that only the
-# cache holds as free, because they can be given to another request at any time (*evicted*, see below). `KVCacheManager`
-# is what an engine calls: for each step of a request it finds the cached beginning, allocates slots for the rest, and
-# after the step enters the blocks that became full. `allocate_slots` does the first two:
+# In `course_lib` the dictionary is `PrefixCache`. It adds an order of eviction, and holds no references: a cached block
+# that no table holds counts as free, because it can be given to another request at any time (*evicted*, see below).
+# `KVCacheManager` is what an engine calls: it finds the cached beginning of a new request, allocates slots for the
+# tokens of each step, and after the step enters the blocks that became full. `allocate_slots` does the first two:
 
 # %%
 show(KVCacheManager.allocate_slots)
@@ -497,8 +497,8 @@ show(KVCacheManager.commit)
 # GPU is still choosing (lesson 13). `raise_priority` belongs to the end of this lesson.
 #
 # `allocate_slots` passes the cached blocks to `append_slots`. There `sharing` adds a reference to each of them before
-# new blocks are allocated, so that an allocation does not evict them. A last block that is
-# hashed and not full occurs only after `shrink`, which takes tokens off the end of a table.
+# new blocks are allocated, so that an allocation does not evict them. (The docstring of `append_slots` also has a last
+# block that is hashed and not full: it occurs only after `shrink`, which takes tokens off the end of a table.)
 #
 # ## Measure: work and memory saved
 #

@@ -511,9 +511,10 @@ chart("Causal attention of one head, tiles of 128, on this machine",
 # ## On a GPU: the roofline
 #
 # What limits an algorithm on a machine: the arithmetic, or the memory? That depends on its **arithmetic intensity**:
-# the operations that it does for each byte that it moves. The roof is the most that the machine can do at an intensity.
-# On its left, sloping part the memory is the limit; on its right, flat part the arithmetic. The point between the two
-# is the ridge. This roof is one H200's as we measured it. On which side of the ridge is each algorithm?
+# the operations that it does for each byte that it moves. The roof, drawn below, is the most operations a second at an
+# intensity. On its left, sloping part (intensity times bytes a second) the memory is the limit; on its right, flat part
+# the arithmetic. The point between the two is the ridge. This roof is one H200's as we measured it. On which side of
+# the ridge is each algorithm?
 
 # %%
 from course_lib.recorded import recorded
@@ -564,7 +565,7 @@ recorded("06")
 # torch's own kernel splits the keys, and holds partial results to merge: see 512 and 1,024 tokens.) The times of the
 # loops are those of Python, which starts one small kernel after the other. (At 512 tokens the standard way takes longer
 # than at 1,024: such small sizes measure how kernels are started, and not bytes.) In one kernel the same loop is fast.
-# How fast? Here are kernels that a user can choose, FlashAttention-2 and cuDNN's, both called through SDPA, beside the
+# How fast? Here are FlashAttention-2 and the kernel of cuDNN (NVIDIA's library), both called through SDPA, beside the
 # one of this course, with 16 or 32 heads:
 
 # %%

@@ -200,8 +200,8 @@ for program in ((0, 0), (0, 3), (2, 0)):
 # %% [markdown]
 # Program (0, 3) has the last 4 tokens, 4 × 64 numbers, and program (2, 0) begins at head 2.
 #
-# `tl.dot` multiplies two blocks, on most chips by **matrix instructions**. These instructions have a least size: the
-# dimension that is summed must have 16 numbers or more. The interpreter multiplies blocks of any size; the compiler
+# `tl.dot` multiplies two blocks, on most chips by **matrix instructions**. These have fixed sizes, so Triton wants 16
+# numbers or more in the dimension that is summed. The interpreter multiplies blocks of any size; the compiler
 # refuses smaller ones. `compile_for` asks the compiler, without a GPU. It takes a kernel, chips (`sm_90` is the H100),
 # the type of each argument (`*fp16`: a pointer to float16) and the constants. In the compiler's words M × K is
 # multiplied by K × N:
@@ -383,9 +383,9 @@ with torch.inference_mode():
 # %% [markdown]
 # So **no single tolerance fits all formats**. 1e-3 is hundreds of times what float32 loses here, so a small bug passes;
 # and it fails a bfloat16 kernel that has none. The course asks instead: is the kernel further from float64 than plain
-# torch in the same format is? Three times as far, plus one smallest step of the format, is allowed, because other
-# orders of addition round differently (`tests/attention/kernel_oracle.py`). The distances below are not divided by the
-# largest number:
+# torch in the same format is? Three times as far is allowed, plus one smallest step of the format times the largest
+# number, because other orders of addition round differently (`tests/attention/kernel_oracle.py`). The distances below
+# are not divided by the largest number:
 
 # %% tags=["nbval-ignore-output"]
 def distance(out, exact):

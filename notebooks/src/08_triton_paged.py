@@ -92,8 +92,8 @@ print(f"{meter.bytes_moved / once:.2f} times the {once:,} bytes of these keys an
 # %% [markdown]
 # The keys and values are read from the blocks, written as a piece, and read again: three times. It is a little more
 # than three, because whole blocks are gathered. A decode step does little arithmetic for each byte: it lies on the left
-# of the roofline of lesson 06, where the bytes decide the time. The recorded run at the end of this lesson shows how
-# much.
+# of the roofline of lesson 06, where the bytes decide the time. The recorded run at the end of this lesson has the
+# times.
 #
 # ## Build it: store
 #
@@ -169,9 +169,9 @@ except OutOfBounds as error:
 # A decode step has one query for each head. The query heads of a group use the same KV head, so one program takes them
 # together, as the rows of a small matrix. `TOGETHER` is how many it takes. Their keys and values are loaded once.
 #
-# The last block may hold 1 to 16 tokens of this sequence. Its other slots hold tokens of another sequence, or were
-# never written. The mask `filled` leaves them out. The kernel also stores the log-sum-exp of the scores (`lse`, lesson
-# 06), which a long context needs below.
+# The last block may hold 1 to 16 tokens of this sequence. Its other slots, the *tail*, hold tokens of another sequence,
+# or were never written. The mask `filled` leaves them out. The kernel also stores the log-sum-exp of the scores (`lse`,
+# lesson 06), which a long context needs below.
 
 # %%
 @triton.jit
@@ -220,8 +220,8 @@ print("the same as the model's cache:", torch.allclose(out, step.out, atol=1e-5)
 # %% [markdown]
 # `decode_kernel` multiplies and sums instead of calling `tl.dot`. It has two rows, and a matrix instruction works on at
 # least 16 (lesson 07), so most of it would multiply padding. `course_lib`'s kernel has both ways (`if DOT`, below).
-# Where Triton makes a matrix instruction of `tl.dot`, it pads the rows to 16 and calls it. On other chips it multiplies
-# and sums.
+# Where Triton makes a matrix instruction of `tl.dot`, the library pads the rows to 16 and calls `tl.dot`. On other
+# chips it multiplies and sums.
 #
 # In the sum for `acc`, `v` is the first factor on purpose. With the other order and 16 rows or more, Triton compiles
 # the sum as a product of matrices, which a GPU computes in TF32 (lesson 07).

@@ -8,7 +8,7 @@
 # - **Time** 45 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 01 and 02. The roofline of lesson 06 helps.
 # - **After it** you can say whether a step is bound by memory or by arithmetic, what a larger batch does to throughput
-#   and to latency, and what static and dynamic batching cost in padding, idle rows and waiting.
+#   and to the time per token, and what static and dynamic batching cost in padding, idle rows and waiting.
 
 # %% [markdown]
 # {{colab}}
@@ -178,8 +178,8 @@ for context in (128, 1024, 8192):
 # - **128 tokens a sequence.** Up to 256 sequences throughput grows with the batch. From 256 to 1,024 it stays at 52,600
 #   tokens a second, because arithmetic is the limit, and a step takes four times as long. So the last 768 sequences
 #   bring nothing.
-# - **1,024 tokens.** Memory stays the limit. The cache is most of what is read, and it grows with the batch. From 256
-#   to 930 sequences throughput grows by 28 %, and a step takes 2.8 times as long.
+# - **1,024 tokens.** Memory stays the limit. The cache grows with the batch, and is 70 % of what is read with 256
+#   sequences. From 256 to 930 throughput grows by 28 %, and a step takes 2.8 times as long.
 # - **8,192 tokens.** 116 sequences fill the memory. From 64 to 116 throughput grows by 9 %.
 #
 # So a batch should not be as large as fits. It should be as large as the time per output token allows. vLLM's
@@ -259,8 +259,8 @@ for batch, ms, speed in zip(*(large_steps.column(name) for name in ("sequences",
 # reaches 4.37 TB/s (the roofline above).
 #
 # These steps are not **launch-bound**: the engine records a step once as a CUDA graph and starts it with one call
-# (lesson 13). Where the CPU starts each kernel by itself, a step of 16 to 256 tokens of this model takes 12 to 13 ms
-# (the table of lesson 02). The same engine with the shape of a smaller model:
+# (lesson 13). Where the CPU starts each kernel by itself, a step of this model with 16 tokens of one prompt takes 12.8
+# ms (the table of lesson 02); with 16 sequences it is 5.7 here. The same engine with the shape of a smaller model:
 
 # %%
 recorded("09", 2)
@@ -423,9 +423,9 @@ chart("What a larger static batch gains, and what it wastes",
 #
 # ## Dynamic batching
 #
-# Padding and idle rows stay as long as a batch does not change while it runs. The waiting can be bounded: start a batch
-# when it is full, **or** when its first request has waited for some time, the **timeout**. This is dynamic batching, as
-# in NVIDIA's Triton Inference Server, not the language Triton ([its dynamic
+# Padding and idle rows stay as long as a batch does not change while it runs. The wait for a full batch can be bounded:
+# start when it is full, **or** when its first request has waited for some time, the **timeout**. This is dynamic
+# batching, as in NVIDIA's Triton Inference Server, not the language Triton ([its dynamic
 # batcher](https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/model_configuration.html#dynamic-batcher)).
 # If all arrivals are known, the rule is short:
 
@@ -491,8 +491,9 @@ chart("Dynamic batches of at most 8, by timeout and rate of arrivals",
 
 # %% [markdown]
 # On the quiet server a longer timeout fills the batches, from 1.2 to 5.8 requests, and the average wait grows from 10
-# to 113 runs. On the busy server a timeout of 10 even shortens the wait, from 38 to 34 runs, and with 200 it is 44.
-# Most of it stays: requests wait for the end of the *running batch*. Lesson 10 shortens that.
+# to 113 runs. On the busy server a timeout of 10 even shortens the wait, from 38 to 34 runs: its batches are fuller, so
+# there are fewer. With 200 it is 44. Most of it stays: requests wait for the end of the *running batch*. Lesson 10
+# shortens that.
 #
 # ## Measure: time
 #

@@ -110,9 +110,10 @@ for budget in budgets:
           f"tokens {sum(steps[: ttft[-1]])}; a to d: a token every {gap:.0f} step")
 
 # %% [markdown]
-# The four requests get a token in every step with each of these budgets. But a step is no unit of time: it takes longer
-# the more tokens it has. With 512 one step has 304 tokens, and all four wait once until this long step is done. With a
-# smaller budget the prompt is cut, and computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve,
+# The four requests get a token in every step until they end, with each of these budgets. (With 8 they end first, and
+# then a step has 8 tokens of the prompt.) But a step is no unit of time: it takes longer the more tokens it has. With
+# 512 one step has 304 tokens, and all four wait once until this long step is done. With a smaller budget the prompt is
+# cut, and computed piece by piece beside the decodes: **chunked prefill** (Sarathi-Serve,
 # [arXiv 2403.02310](https://arxiv.org/abs/2403.02310)). No step has more tokens than the budget.
 #
 # The two sides, by budget:
@@ -137,8 +138,9 @@ chart("What the token budget limits, and what it costs",
 # A scheduler that keeps the three limits and knows what to do when no block is free. It has no case for prefill and
 # none for decode: each request has tokens, some of them are computed, and a step computes more of them.
 #
-# 1. **Running requests** get their tokens, as far as the budget goes. If a request needs a block and none is free, the
-#    request that was admitted last is **preempted**: its blocks become free, and it waits again.
+# 1. **Running requests** get their tokens, as far as the budget goes (`step.add` subtracts them from it). If a request
+#    needs a block and none is free, the request that was admitted last is **preempted**: its blocks become free, and it
+#    waits again.
 # 2. **Waiting requests** are admitted while budget, `max_num_seqs` and blocks allow it. If a prompt does not fit into
 #    the rest of the budget, a piece of it is computed. In a step that preempted a request none is admitted: the
 #    preempted request is first in the queue again, and could take its blocks back at once.
@@ -559,7 +561,8 @@ chart("Service of two clients that send all requests at once", *panels, down=Tru
 # Under `fair` the two stay close as long as both have requests waiting. A client whose request is admitted has the
 # lowest counter. It can get ahead by what its running requests are still given, and no further, however long the server
 # runs. That is at most U: the longest prompt, plus twice the longest output for each of the `max_num_seqs` running
-# requests. Two clients are then never more than 2 U apart. The paper proves such a bound.
+# requests. A client can go from U behind to U ahead. So in any stretch of time the service of the two differs by at
+# most 2 U. The paper proves such a bound.
 
 # %%
 longest_prompt = max(len(ids) for _, ids, _, _ in always.values())

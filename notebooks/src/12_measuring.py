@@ -50,7 +50,7 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an
 # H200. Our assumptions are 4.3 TB/s, 680 TFLOP/s (both below what lesson 06 measured), and one millisecond for the
 # launches. The costs are added: the kernels of a step run one after the other, and some of them are limited by memory,
-# others by arithmetic. (The bound of lesson 09 takes the larger of the two sums.)
+# others by arithmetic. (The bound of lesson 09 is the larger of two times: all reading, and all arithmetic.)
 
 # %%
 shape = MODELS["Llama 3 8B"]
@@ -372,7 +372,7 @@ chart("TTFT by time of arrival", times, x="time of arrival", x_unit="s", y="TTFT
 # The picture shows every fourth request of the longest runs. In the closed loop a slow server gets fewer requests:
 # nobody sends one while the answer before it is missing. So at most 64 requests wait, however slow the server is, and
 # TTFT cannot grow without end. A closed loop measures throughput for a fixed number of users well. It cannot show
-# overload. The first requests are the exception: all 64 users start at once, and this burst is in the percentiles.
+# overload. The first requests wait longest: all 64 users start at once, and this burst is in the percentiles.
 #
 # Users of a website do not wait for each other. Measure them with an open loop.
 #
@@ -424,8 +424,7 @@ for part in range(4):  # of the run of 1,600 requests above
     print(f"requests {400 * part + 1:>5,} to {400 * part + 400:>5,}: P50 of TPOT {np.median(its):.1f} ms")
 
 # %% [markdown]
-# In the first and the last quarter TPOT is shorter than in the two between: there the server fills, and there it
-# empties.
+# In the first quarter the server fills, and in the last it empties. In both TPOT is shorter than in the two between.
 #
 # ## Break it: five ways in which a benchmark misleads
 #

@@ -194,10 +194,10 @@ for step in steps_of_one_sequence():
 # stands between two kernels. (Short gaps remain. The recording of rows 2 and 3 does not tell them from the kernels.)
 # There the products are larger than the limit.
 #
-# The beginning of row 3, in order. After five small kernels come layers of seven: four products, the rotation, attention
-# and its merge. A kernel may start while the one before it still runs, load its weights, and wait for the other's result
-# only then (*programmatic dependent launch*, on Hopper and later; `machine/dependent_launch.py`). So each is drawn from
-# the end of the one before.
+# The beginning of a step as in row 3, in order (768 tokens here, 843 in row 3). After five small kernels come layers of
+# seven: four products, the rotation, attention and its merge. A kernel may start while the one before it still runs, load
+# its weights, and wait for the other's result only then (*programmatic dependent launch*, on Hopper (H100, H200) and
+# later; `machine/dependent_launch.py`). So each is drawn from the end of the one before.
 
 # %%
 step_strip([beginning(33)], title="Four layers in order", subtitle=f"{card}, Qwen3-0.6B's shape, one sequence of 768 tokens; recorded")
@@ -416,10 +416,10 @@ print(f"{len(sizes)} sizes up to 256: {sizes[:7]} … {sizes[-3:]}")
 recorded("13", 4)
 
 # %% [markdown]
-# The weights had been loaded and the kernels compiled before this time began. Steps with prompts of 1, 2, 4, … tokens run
-# too, so no request waits for a compiler. All graphs share one pool of memory: the largest is captured first, and the
-# smaller ones take their intermediate tensors from the same memory. They may, because the engine runs one graph at a
-# time.
+# The weights had been loaded before this time began, and the kernels compiled by an earlier start. A first start compiles
+# them here, with prompts of 1, 2, 4, … tokens too, so no request waits for a compiler. All graphs share one pool of
+# memory: the largest is captured first, and the smaller ones take their intermediate tensors from the same memory. They
+# may, because the engine runs one graph at a time.
 #
 # ### The same in `course_lib`
 
@@ -704,6 +704,8 @@ drawn = Counter(draw_token(probabilities, seed, position) for seed in range(40) 
 print("shares of 4,000 draws:", [round(drawn[token] / 4000, 3) for token in range(4)])
 
 # %% [markdown]
+# The shares are close to the probabilities.
+#
 # ### The same in `course_lib`
 
 # %%
@@ -712,9 +714,9 @@ from course_lib.decoding import counter_rng
 show(counter_rng.exponential)
 
 # %% [markdown]
-# The shares are close to the probabilities. Added here: two words of key, a seed of 64 bits, float32 numbers that come
-# out alike on a CPU and in the Triton kernel (`decoding/choosing_kernel.py`), and many rows at once. And the test of all
-# of it: a request with a seed, alone and among others, at T = 0.8.
+# Added here: two words of key, a seed of 64 bits, float32 numbers that come out alike on a CPU and in the Triton kernel
+# (`decoding/choosing_kernel.py`), and many rows at once. And the test of all of it: a request with a seed, alone and
+# among others, at T = 0.8.
 
 # %%
 def openings(count):
@@ -831,7 +833,7 @@ for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 G
 #   matrix units;
 # - the scores of the next tile are begun before the product with the last V has ended.
 #
-# One program runs on each multiprocessor and takes the next tile of queries from a counter in global memory, because
+# One program runs on each multiprocessor and takes the next tile of queries from a counter that all share, because
 # tiles near the beginning of a sequence meet few keys: with a fixed plan some programs would wait for others.
 # `attention/tiles.py` has the speeds beside the Triton kernel of lesson 07's kind, and
 # `benchmarks/results/attention_h200.json` those beside cuDNN.
@@ -880,8 +882,8 @@ for name, (target, sms) in CHIPS.items():
 
 # %% [markdown]
 # Shared memory is an upper bound, not the whole answer: `course_lib`'s tiles are smaller on some of these chips
-# (`attention/tiles.py` has them). The last column is the second number: a decode step of one sequence with 8 KV heads is
-# 8 programs, and it is split into parts (lesson 08). Chips with more multiprocessors get more parts here, up to 64.
+# (`attention/tiles.py` has them). The last column follows from the second number: a decode step of one sequence with 8 KV
+# heads is 8 programs, split into parts (lesson 08). Chips with more multiprocessors get more parts here, up to 64.
 #
 # The tiles go to the **matrix units**, which multiply small matrices in one instruction. Which instruction is that? We
 # compile one product of 64 × 64 for each chip, and look for it:

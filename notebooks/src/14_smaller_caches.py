@@ -267,7 +267,7 @@ for bits in (8, 4, 3, 2):
 
 # %% [markdown]
 # Down to 3 bits no answer is lost. With 2 bits, rounded keys lose 13 of 16, and rounded values 3. An error in a value
-# makes what is read a little wrong. An error in a key changes the weights, and so **which token** is read: with 2 bits
+# changes what is read from a token. An error in a key changes the weights, and so **which token** is read: with 2 bits
 # the largest weight stays on its token for only 48 % of the queries (last column of the table of errors). The others
 # may read the name of another animal.
 #
@@ -494,7 +494,7 @@ asked = sum(questions)
 print(f"0 of {asked} lost: with 95 % confidence fewer than {3 / asked:.1%} of such answers are")
 
 # %% [markdown]
-# - **int8 loses no answer**, and has the smallest logit error of all quantised caches. fp8 and int4 lose none either.
+# - **int8 loses no answer**, and has the smallest logit error below 16 bits. fp8 and int4 lose none either.
 #   Nor do 3 bits, though their perplexity rises to 1.28.
 # - **2 bits lose many** of 120: keys alone 97, keys alone by channel 40, values alone 18. Near facts are lost too.
 # - **A window loses what is outside of it**, nearly all of it. With windows of 256, 512 and 1,024 tokens no answer is
@@ -569,7 +569,7 @@ guesses("14")
 #
 # <details><summary><b>2. A colleague measures a 2-bit cache by the error of the attention output, and finds keys no worse than values. What is missing?</b></summary>
 #
-# Which token is read. An output can be off by the same share because every value is a little wrong, or because another
+# Which token is read. An output can be off by the same share because every value is rounded, or because another
 # token was read. Only answers tell the two apart.
 # </details>
 #

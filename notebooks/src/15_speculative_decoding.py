@@ -479,7 +479,7 @@ chart("Computed speed-up, Llama 3 8B with a draft model of 1B, contexts of 1,000
 #
 # - *plain*: without drafts.
 # - *0.8 right*: an acceptance of 0.8. The tokens of a step by the formula above, over the measured time of a step.
-# - *times plain, 0.8*: the column before it, divided by *plain*.
+# - *times plain, 0.8*: *0.8 right* divided by *plain*.
 # - *as drawn, 0.8*: the run itself, in which each draft was right with probability 0.8. One sequence has few drafts, so
 #   chance moves this number most there.
 
@@ -525,7 +525,7 @@ recorded("15", 3)
 
 # %% [markdown]
 # In each row the simulator's answer fits the run. Its cost models come from the same steps, so this is no test on
-# another machine. With 0.6 an engine with drafts is nearly as fast as one without from 1 to 16 sequences, so a small
+# another machine. With 0.6 an engine with drafts is hardly faster than one without from 1 to 16 sequences, so a small
 # error of the cost model moves the answer far.
 #
 # Every sequence brings k + 1 tokens to be multiplied with the weights, and the work for rejected ones is lost. This
@@ -636,10 +636,10 @@ show(DraftSlots.allocate)
 #
 # In vLLM: `vllm/v1/spec_decode/` (`ngram_proposer.py`, `draft_model.py`, `eagle.py`) drafts,
 # `vllm/v1/sample/rejection_sampler.py` is the rule, and `num_lookahead_tokens` in the KV cache manager are the slots.
-# Often the draft does not come from a separate model but from a small head on the model's own hidden states (**EAGLE**,
-# **Medusa**; *multi-token prediction* in DeepSeek-V3). Several drafts for one place form a **tree**. It is checked in
-# one run, with a mask that lets each token see the text and its own branch only. Not every rule of acceptance keeps the
-# distribution: Medusa's *typical acceptance* does not.
+# Often the draft does not come from a separate model but from a small network that reads the vectors of the model's
+# last layer (**EAGLE**, **Medusa**; *multi-token prediction* in DeepSeek-V3). Several drafts for one place form a
+# **tree**. It is checked in one run, with a mask that lets each token see the text and its own branch only. Not every
+# rule of acceptance keeps the distribution: Medusa's *typical acceptance* does not.
 #
 # ## What you expected
 #

@@ -362,10 +362,11 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 #
 # With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Which effect is larger? We
 # compute it for Llama 3 8B in bfloat16 on H100s, with the figures of the datasheet (nvidia.com/en-us/data-center/h100):
-# memory 3.35 TB/s, 989 TFLOP/s (without sparsity), NVLink 900 GB/s and PCIe 128 GB/s. The last two count both
-# directions, so one direction has half of that. The latency of an all-reduce is in no datasheet. It was measured on two
-# H200s, which have the same NVLink, in two ways: with **NCCL**, NVIDIA's library for all-reduces and the like, and with
-# a kernel in which each GPU writes its numbers into the other's memory and then adds:
+# memory 3.35 TB/s and 989 TFLOP/s (zeros are multiplied too). The GPUs of a machine are linked by **NVLink**, made for
+# them, with 900 GB/s, or by **PCIe**, made for all cards, with 128 GB/s. Both count both directions, so one direction
+# has half of that. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same
+# NVLink, in two ways: with **NCCL**, NVIDIA's library for all-reduces and the like, and with a kernel in which each GPU
+# writes its numbers into the other's memory and then adds:
 
 # %%
 recorded("17", 0)

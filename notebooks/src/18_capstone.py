@@ -252,8 +252,8 @@ for number in range(1, 5):
 
 # %% [markdown]
 # The prompt gets 98 tokens in each of three steps and the other 6 in the fourth. The two others get a token in every
-# step. With chunks of 100 tokens and its default otherwise, SGLang would compute this prompt in three batches of its
-# own: one step sooner, and the two others would get nothing meanwhile.
+# step. With chunks of 100 tokens, and mixed chunks off as by default, SGLang would compute this prompt in three batches
+# of its own: one step sooner, and the two others would get nothing meanwhile.
 #
 # Where to read on, in this order; take an hour for each:
 #
