@@ -85,7 +85,7 @@ def test_a_row_that_nothing_can_be_chosen_by_is_refused():
 triton = pytest.importorskip("triton", reason="Triton has packages for Linux only")
 
 
-@pytest.mark.parametrize("number", [0, 1, 4])  # plain, with many equal ones, with some that cannot be chosen
+@pytest.mark.parametrize("number", range(6))
 def test_the_kernel_chooses_what_its_twin_chooses(number, monkeypatch):
     from course_lib.decoding import choosing_kernel
 

@@ -198,7 +198,7 @@ RIGHT = {
     "17.shard": [shard_by_chunks],
     "17.all_reduce": [ring_in_place],
     "17.kv_heads": [heads_by_torch],
-    "17.route": [RouterOfPrompts],
+    "17.route": [RouterOfPrompts, CallForEachBlock],
 }
 CASES = {
     "17.shard": [(None, no_rows_in_float32)],
@@ -208,10 +208,5 @@ CASES = {
         ("in another order", in_order_of_coming),
     ],
     "17.kv_heads": [(None, heads_in_any_order)],
-    "17.route": [
-        ("for one replica only", OneOwner),
-        (None, ForgetsBlocks),
-        ("the last block", LastBlockLeftOut),
-        (None, CallForEachBlock),
-    ],
+    "17.route": [("for one replica only", OneOwner), (None, ForgetsBlocks), ("the last block", LastBlockLeftOut)],
 }

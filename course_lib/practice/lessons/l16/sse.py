@@ -3,10 +3,11 @@
 import codecs
 
 from course_lib.practice.judge.common_mistakes import RETURNS_NOTHING
-from course_lib.practice.judge.exercise import Exercise, Property, Trial
+from course_lib.practice.judge.exercise import Exercise, Property
 
 from .solutions.sse import ServerSentEvents
 from .sse_mistakes import MISTAKES
+from .sse_trials import cut, many_events, reads, round_trip, two_connections, wrote
 
 
 class EventsByCharacter:
@@ -77,68 +78,8 @@ class EventsByBlocks:
         return events
 
 
-def wrote(text, note=""):
-    """The Trial of one event that is written."""
-    story = ["events = ServerSentEvents()", f"events.write({text!r})"]
-    return Trial(story, lambda answer: answer().write(text), note=note, size=len(text))
-
-
-def reads(*chunks, note=""):
-    """The Trial of chunks that come one after the other: the events of each, and is_done afterwards."""
-
-    def act(answer):
-        events = answer()
-        found = [events.read(chunk) for chunk in chunks]
-        return [list(one) if isinstance(one, tuple) else one for one in found], events.is_done
-
-    listed = ", ".join(map(repr, chunks))
-    story = ["events = ServerSentEvents()", f"[events.read(chunk) for chunk in [{listed}]], events.is_done"]
-    return Trial(story, act, note=note, size=sum(map(len, chunks)) + 4 * len(chunks))
-
-
-def cut(data, *places):
-    """The Trial of these bytes, cut at these places; without places, one byte at a time."""
-    places = places or range(1, len(data))
-    edges = [0, *places, len(data)]
-    return reads(*(data[a:b] for a, b in zip(edges, edges[1:])))
-
-
-def two_connections(*turns):
-    """The Trial of two connections that are read in turn. turns: (which of the two, bytes)."""
-
-    def act(answer):
-        both = answer(), answer()
-        return [both[which].read(chunk) for which, chunk in turns], both[0].is_done, both[1].is_done
-
-    story = [
-        "both = ServerSentEvents(), ServerSentEvents()",
-        f"[both[which].read(chunk) for which, chunk in {list(turns)}], both[0].is_done, both[1].is_done",
-    ]
-    return Trial(story, act, size=sum(len(chunk) for _, chunk in turns))
-
-
-def round_trip(text, step):
-    """The Trial of what is written and then read in pieces of `step` bytes."""
-
-    def act(answer):
-        data = answer().write(text)
-        events = answer()
-        return sum([list(events.read(data[at : at + step])) for at in range(0, len(data), step)], [])
-
-    story = [
-        f"data, events = ServerSentEvents().write({text!r}), ServerSentEvents()",
-        f"sum([events.read(data[at : at + {step}]) for at in range(0, len(data), {step})], [])",
-    ]
-    return Trial(story, act, size=100 + len(text))
-
-
 JSON = b'data: {"id": 1, "text": " caf\xc3\xa9: a"}\n\n'
 TWO = b"data: one\n\ndata: two\n\n"
-MANY = Trial(
-    ["events = ServerSentEvents()", 'len(events.read(b"data: a\\n\\n" * 2000))'],
-    lambda answer: len(answer().read(b"data: a\n\n" * 2000)), size=2000, note="one chunk may bring many events",
-)  # fmt: skip
-
 SSE = Exercise(
     id="16.sse",
     title="Server-sent events",
@@ -161,13 +102,17 @@ SSE = Exercise(
             "An event may still get another line before that.",
             [
                 reads(b"data: a\n\n"),
+                reads(b"data: hello there\n\n"),
                 reads(JSON),
                 reads(TWO, note="two events in one chunk"),
                 reads(b"data: a\n", note="no empty line yet"),
                 reads(b"data: a\n", b"\n"),
+                reads(b"data: a\n\ndata: b\n", b"\n"),
+                reads(b"data: one\n\n", b"data: two\n\n", b"data: three\n\n"),
                 reads(TWO, b"data: three\n\n"),
+                reads(b"\n", b""),
                 reads(b"data: a", b"", b"\n\n", note="an empty chunk ends nothing"),
-                MANY,
+                many_events(2000),
                 reads(b"data: a"),
                 reads("data: a\u2028b\n\n".encode(), note="U+2028 ends no line"),
                 reads("data: x\x85y\n\ndata: \x0b\n\n".encode()),
@@ -180,6 +125,7 @@ SSE = Exercise(
             [
                 cut(b"data: a\n\n", 3),
                 cut(b"data: a\n\n", 7),
+                cut(b"data: hello\n\n", 8),
                 cut(TWO, 14),
                 cut(TWO, 5, 12, 18),
                 cut(TWO),
@@ -269,6 +215,7 @@ SSE = Exercise(
                 reads(b"data: a\ndata: [DONE]\n\ndata: b\n\n", note="a text of two lines"),
                 reads(b'data: {"a": "[DONE]"}\n\n'),
                 cut(b"data: a\n\ndata: [DONE]\n\n", 20),
+                cut(b"data: [DONE]\n\n"),
             ],
         ),
         Property(

@@ -57,16 +57,16 @@ class RouterWithTrees:
 
 
 class RouterWithChains:
-    """Numbers the beginnings. One dict for all replicas, from such a number to those that were sent it."""
+    """One dict for all replicas, from the hash of a beginning to those that were sent it."""
 
     def __init__(self, num_replicas, block_size, max_imbalance, max_load):
-        self.given, self.where, self.numbers = (block_size, max_imbalance, max_load), {}, {}
+        self.given, self.where = (block_size, max_imbalance, max_load), {}
 
     def choose(self, token_ids, loads):
         size, slack, full = self.given
-        chain, chains = None, []
+        chain, chains = (), []
         for at in range(len(token_ids) // size):
-            chain = self.numbers.setdefault((chain, *token_ids[at * size : (at + 1) * size]), len(self.numbers))
+            chain = (chain, *token_ids[at * size : (at + 1) * size])
             chains.append(chain)
         left = {r for r in range(len(loads)) if loads[r] < full and loads[r] - slack <= min(loads)}
         if not left:
