@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from .errors import CourseError, ModelError, ParameterError
-from .machine import plain_characters  # noqa: F401  errors="course"
 from .workload.bench.command import bench
 
 app = typer.Typer(
@@ -266,9 +265,11 @@ def release(
 def main():
     """Entry point. A CourseError becomes one message on stderr, with exit code 2 where an argument cannot be used, else
     1; wrong usage becomes one line and code 2."""
+    from .machine import plain_characters  # noqa: F401  errors="course"
+
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="course")  # see plain_characters
+            stream.reconfigure(errors="course")
     try:
         code = app(standalone_mode=False)
     except UsageError as error:

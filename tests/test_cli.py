@@ -73,7 +73,7 @@ def test_help_loads_little_more_than_the_libraries_of_the_command_line():
     """This is what makes `course --help` answer at once: no torch, no Jupyter, and few files of our own."""
     more = modules_of_help("from course_lib.cli import app") - modules_of_help(BARE_PROGRAM)
     ours = {name for name in more if name.split(".")[0] == "course_lib"}
-    assert "course_lib.cli" in ours and len(ours) <= 9, sorted(ours)
+    assert "course_lib.cli" in ours and len(ours) <= 8, sorted(ours)
     assert not more & HEAVY and not {name for name in ours if name.startswith("course_lib.practice")}
     assert len(more - ours) <= 10, sorted(more - ours)
 
