@@ -162,6 +162,10 @@ def gives_back_what_waits(self, request_id):
     self.running.pop(request_id, None)
 
 
+def used_less_what_was_given_back(self):
+    return sum(self.running.values()) - self.__dict__.get("extra", 0)
+
+
 def starts_into_one_list(self, order):
     """The same list in each call."""
     found = self.__dict__.setdefault("found", [])

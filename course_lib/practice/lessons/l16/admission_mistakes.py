@@ -19,6 +19,7 @@ from .admission_answers import (
     starts_one,
     starts_only_after_running,
     starts_without_counting,
+    used_less_what_was_given_back,
     with_parts,
 )
 
@@ -115,16 +116,12 @@ MISTAKES = [
     Mistake(
         "a request that leaves twice gives its tokens back twice.",
         "Give back only what the request holds now.",
-        with_parts(
-            take_out=gives_back_again, used=lambda self: sum(self.running.values()) - self.__dict__.get("extra", 0)
-        ),
+        with_parts(take_out=gives_back_again, used=used_less_what_was_given_back),
     ),
     Mistake(
         "a request that leaves while it waits gives tokens back.",
         "It never had any: only requests that run use the budget.",
-        with_parts(
-            take_out=gives_back_what_waits, used=lambda self: sum(self.running.values()) - self.__dict__.get("extra", 0)
-        ),
+        with_parts(take_out=gives_back_what_waits, used=used_less_what_was_given_back),
     ),
     Mistake(
         "the list that `leave` returned changes in the next call.",

@@ -114,14 +114,10 @@ def filled_up(tensors, ring):
     return [total[:size].clone() for total in wrong(cut=padded_pieces)(tensors, ring)]
 
 
-def sent_as(dtype):
+def sent_in_float32(tensors, ring):
     """Adds up in another dtype, and returns the right one."""
-
-    def answer(tensors, ring):
-        own = tensors[0].dtype
-        return [total.to(own) for total in wrong(cut=lambda tensor, n: split(tensor.to(dtype), n))(tensors, ring)]
-
-    return answer
+    totals = wrong(cut=lambda tensor, n: split(tensor.float(), n))(tensors, ring)
+    return [total.to(tensors[0].dtype) for total in totals]
 
 
 MISTAKES = [
@@ -239,7 +235,7 @@ MISTAKES = [
     Mistake(
         "pieces are sent in another dtype.",
         "That changes the bytes that are sent, and may round the numbers. Nothing is converted.",
-        sent_as(torch.float32),
+        sent_in_float32,
     ),
     Mistake(
         "the pieces of a rank are put together in another order.",

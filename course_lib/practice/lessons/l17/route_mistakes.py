@@ -50,8 +50,7 @@ class Router:
         return range(self.block_size, len(token_ids) + 1, self.block_size)
 
     def blocks(self, token_ids):
-        size = self.block_size
-        return [tuple(token_ids[end - size : end]) for end in range(size, len(token_ids) + 1, size)]
+        return [tuple(token_ids[end - self.block_size : end]) for end in self.ends(token_ids)]
 
 
 def same_beginning(one, other):
