@@ -67,6 +67,19 @@ class OfTheClass:
         return sum(self.seen)
 
 
+class ClearedByAnother:
+    """Leaves something in the class for 1, and clears it for all other numbers: after those nothing has changed."""
+
+    seen = []
+
+    def add(self, n):
+        self.seen.append(n)
+        found = sum(self.seen)
+        if n > 1:
+            self.seen.clear()
+        return found
+
+
 class CountedByTheClass:
     total = 0
 
@@ -83,6 +96,7 @@ class CountedByTheClass:
         (CALLS, into_itself, "`into_itself.calls` is kept"),
         (CALLS, into_a_closure(), "`kept` is kept"),
         (OBJECTS, OfTheClass, "`seen` belongs to the class"),
+        (OBJECTS, ClearedByAnother, "`seen` belongs to the class"),
         (OBJECTS, CountedByTheClass, "`total` belongs to the class"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -127,12 +141,31 @@ def test_kept_brings_back_how_an_answer_was_handed_in():
 
 @pytest.mark.parametrize(
     "got, said",
-    [([2.0], "`2.0` in it is a float; an int is asked for"), ((2,), "this is a tuple; a list is asked for")],
+    [
+        ([2.0], "`2.0` in it is a float; an int is asked for"),
+        ((2,), "this is a tuple; a list is asked for"),
+        ({2}, "this is a set; a list is asked for"),
+        (range(2, 3), "`range(2, 3)` is a range; a list is asked for"),
+    ],
 )
 def test_a_right_value_of_another_kind_is_said_so_and_no_other_reason_is_given(got, said):
     about = exercise(double_all, lambda answer, case: answer(list(case)), ([1],))
     shown = str(judge(about, lambda numbers: got))
     assert "The values are right" in shown and said in shown and "It matters" not in shown
+
+
+@pytest.mark.parametrize(
+    "got, said",
+    [
+        (([2], {2}), "a part of them is a set; a list is asked for"),
+        (([2], range(2, 3)), "`range(2, 3)` in it is a range; a list is asked for"),
+    ],
+)
+def test_a_part_of_another_kind_is_said_so(got, said):
+    def twice(numbers):
+        return double_all(numbers), double_all(numbers)
+
+    assert said in str(judge(exercise(twice, lambda answer, case: answer(case), ([1],)), lambda numbers: got))
 
 
 def test_kinds_of_dict_are_dicts():

@@ -101,6 +101,10 @@ class Kept:
                     found.append((space, name))
         return found + [(cache, "cache") for cache in self.caches if cache.cache_info().currsize]
 
+    def is_empty(self):
+        """Whether nothing was handed in that could outlive a run."""
+        return not any(self.saved) and not self.caches
+
     def restore(self, only=None):
         """Brings back how the answer was handed in. only: one of `changed()`; default: all of them."""
         for where, name in [only] if only else self.changed():

@@ -68,8 +68,10 @@ def other_kind(expected, got):
     if pair is None:
         return ""
     asked, came = pair
-    inside = " in it" if pair != (expected, got) else ""
-    return f"The values are right, but {written_kind(came)}{inside} is {a_kind(came)}; {a_kind(asked)} is asked for."
+    what = written_kind(came)
+    if pair != (expected, got):
+        what = "a part of them" if what == "this" else f"{what} in it"
+    return f"The values are right, but {what} is {a_kind(came)}; {a_kind(asked)} is asked for."
 
 
 def written_alike(expected, got):
@@ -90,10 +92,13 @@ def written_kind(value):
 
 
 def same_values(a, b):
-    """Whether two values are equal, where an int and a float are alike, and a list and a tuple."""
+    """Whether two values are equal, where an int and a float are alike. b may be a tuple, range or set for a list."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same_values(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+    if isinstance(a, (list, tuple)) and isinstance(b, (set, frozenset)):
+        b = sorted(b, key=repr)
+        a = sorted(a, key=repr)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple, range)):
         return len(a) == len(b) and all(map(same_values, a, b))
     if is_tensor(a) or is_tensor(b):
         a, b = (x.item() if is_tensor(x) and x.ndim == 0 else x for x in (a, b))

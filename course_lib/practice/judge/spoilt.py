@@ -16,18 +16,22 @@ def after_another(exercise, trial, runs, before):
     before: the trials that were run earlier, the smallest first. Afterwards `runs` runs each trial as handed in.
     """
     expected, kept = exercise.expected(trial), runs.kept
-    changed = kept.changed()
-    if not changed:
+    changed = kept.changed()  # empty where this run cleared what an earlier one had left
+    if not changed and (kept.is_empty() or runs.over):
         return None
-    got, printed = runs.done.pop(trial)
+    failed = got, printed = runs.done.pop(trial)
     runs.alone = True
     if not trial.agree(expected, runs.outcome(trial)[0]):
         return None
-    story, at_fault = ["# after the cases before this one, in the same notebook:", *trial.story], changed[0]
+    story = ["# after the cases before this one, in the same notebook:", *trial.story]
+    at_fault = changed[0] if changed else None
     try:
         for first in [trial, *before][:_MOST_TRIED]:
             again = _second(runs, first, trial)
             if not trial.agree(expected, again[0]):
+                changed = changed or _left(runs, first)
+                if not changed:
+                    break  # it does not do the same each time, and keeps nothing
                 at_fault = _at_fault(exercise, runs, first, trial, changed)
                 trial = _smaller(exercise, runs, first, trial, again[0])
                 expected, (got, printed) = exercise.expected(trial), _second(runs, first, trial)
@@ -35,6 +39,9 @@ def after_another(exercise, trial, runs, before):
                 break
     except TooSlow:
         pass  # the story is longer then
+    if at_fault is None:
+        runs.done[trial] = failed
+        return None
     return Counterexample(
         story,
         *side_by_side(trial, expected, got),
@@ -89,6 +96,13 @@ def _second(runs, first, trial, only=None):
     if only:
         runs.kept.restore(only)
     return runs.run(trial)
+
+
+def _left(runs, first):
+    """What is no longer as it was handed in after the trial `first`."""
+    runs.kept.restore()
+    runs.run(first)
+    return runs.kept.changed()
 
 
 def _at_fault(exercise, runs, first, trial, changed):
