@@ -14,8 +14,11 @@ class Events:
         return sum(map(self.take, self.lines(chunk)), [])
 
     def lines(self, chunk):
+        return [self.line(line.decode()) for line in self.whole_lines(chunk)]
+
+    def whole_lines(self, chunk):
         *lines, self.rest = (self.rest + chunk).split(b"\n")
-        return [self.line(line.decode()) for line in lines]
+        return lines
 
     def line(self, text):
         return text.removesuffix("\r")
@@ -130,6 +133,33 @@ def takes_six(self, line):
     return []
 
 
+def takes_letters_off(self, line):
+    """lstrip takes all of these letters off, not the word."""
+    if not line:
+        return self.end()
+    if line.startswith("data:"):
+        self.data.append(line.lstrip("data: "))  # noqa: B005
+    return []
+
+
+def forgets_at_a_comment(self, line):
+    if line.startswith(":"):
+        self.data = []
+    return Events.take(self, line)
+
+
+def done_at_the_line(self, line):
+    if line.startswith("data:") and self.value(line[5:]) == "[DONE]":
+        self.is_done = True
+        return []
+    return Events.take(self, line)
+
+
+def crlf_of_chunk(self, chunk):
+    """Looks for `\\r\\n` in each chunk by itself."""
+    return [line.decode() for line in self.whole_lines(chunk.replace(b"\r\n", b"\n"))]
+
+
 def to_second_colon(self, line):
     if not line:
         return self.end()
@@ -168,6 +198,21 @@ def goes_on(self, text):
     return [] if text == "[DONE]" else [text]
 
 
+def leaves_the_chunk(self, chunk):
+    """Returns at `[DONE]`, and reads on in the next call."""
+    events = []
+    for line in self.lines(chunk):
+        was_done = self.is_done
+        events += [] if line or not self.data else [self.joined(self.data)]
+        self.data = self.data if line else []
+        if line:
+            self.take(line)
+        if events[-1:] == ["[DONE]"] and not was_done:
+            self.is_done = True
+            return events[:-1]
+    return events
+
+
 def never_done(self, text):
     return [] if text == "[DONE]" else [text]
 
@@ -178,6 +223,12 @@ def does_not_know_done(self, text):
 
 def done_anywhere(self, text):
     if "[DONE]" in text:
+        self.is_done = True
+    return [] if self.is_done else [text]
+
+
+def done_with_spaces(self, text):
+    if text.strip() == "[DONE]":
         self.is_done = True
     return [] if self.is_done else [text]
 

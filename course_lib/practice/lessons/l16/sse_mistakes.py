@@ -11,20 +11,26 @@ from .sse_answers import (
     at_all_separators,
     at_once,
     begins_with_data,
+    crlf_of_chunk,
     decoded,
     does_not_know_done,
     done_anywhere,
+    done_at_the_line,
+    done_with_spaces,
     empty_events,
     events_of_chunk,
     finds_data,
+    forgets_at_a_comment,
     goes_on,
     into_one_list,
     keeps_data,
+    leaves_the_chunk,
     lines_of_chunk,
     needs_the_space,
     never_done,
     no_empty_text,
     returns_done,
+    takes_letters_off,
     takes_six,
     to_second_colon,
     with_parts,
@@ -48,6 +54,7 @@ MISTAKES = [
         (
             with_parts(lines=at_all_separators),
             writes(lambda text: "".join(f"data: {line}\n" for line in text.splitlines() or [""]).encode() + b"\n"),
+            writes(lambda text: "".join(f"data: {line}\n" for line in text.splitlines()).encode() + b"\n"),
         ),
     ),
     Mistake(
@@ -107,6 +114,21 @@ MISTAKES = [
         with_parts(line=lambda self, text: text),
     ),
     Mistake(
+        "`\\r\\n` is looked for in each chunk by itself.",
+        "A chunk may end between the two. Cut whole lines at `\\n` first, and then take the `\\r` off the end of each.",
+        with_parts(lines=crlf_of_chunk),
+    ),
+    Mistake(
+        "`lstrip` takes off letters of the text too.",
+        "It takes off each `d`, `a`, `t`, colon and space at the beginning. Use `removeprefix`: it takes off the word.",
+        with_parts(take=takes_letters_off),
+    ),
+    Mistake(
+        "a comment ends the event.",
+        "It is ignored wherever it comes: the `data` lines before it belong to the event.",
+        with_parts(take=forgets_at_a_comment),
+    ),
+    Mistake(
         "the list that `read` returned changes in the next call.",
         "It belongs to the caller. Make a new list in each call.",
         with_parts(read=into_one_list),
@@ -134,13 +156,18 @@ MISTAKES = [
     Mistake(
         "events after `[DONE]` are returned.",
         "The stream is over: everything after `[DONE]` is dropped.",
-        with_parts(event=goes_on),
+        (with_parts(event=goes_on), with_parts(read=leaves_the_chunk)),
+    ),
+    Mistake(
+        "the line `data: [DONE]` counts before its event has ended.",
+        "Another `data` line may follow. Compare the text of the whole event, at the empty line.",
+        with_parts(take=done_at_the_line),
     ),
     Mistake("`is_done` is never set.", "The caller asks it whether the answer is whole.", with_parts(event=never_done)),
     Mistake(
         "a text that holds `[DONE]` is taken for the end.",
         "A model may write that. The whole text of the event is `[DONE]`, nothing more.",
-        with_parts(event=done_anywhere),
+        (with_parts(event=done_anywhere), with_parts(event=done_with_spaces)),
     ),
     Mistake(
         "`write` makes one `data` line of the whole text.",
@@ -167,6 +194,24 @@ MISTAKES = [
             writes(lambda text: f"data: {json.dumps(text)}\n\n".encode()),
             writes(lambda text: f"data: {json.dumps(text, ensure_ascii=False)}\n\n".encode()),
             writes(lambda text: "".join(f"data: {line.strip()}\n" for line in text.split("\n")).encode() + b"\n"),
+        ),
+    ),
+    Mistake(
+        "`write` loses an empty line of the text.",
+        "An empty line is a line: it becomes `data: ` and `\\n`, at the end of the text too.",
+        (
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.rstrip("\n").split("\n")).encode() + b"\n"),
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.strip("\n").split("\n")).encode() + b"\n"),
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.split("\n") if x).encode() + b"\n"),
+        ),
+    ),
+    Mistake(
+        "`write` does not give UTF-8.",
+        "`.encode()` gives UTF-8, which holds every character.",
+        (
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.split("\n")).encode("ascii", "replace") + b"\n"),
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.split("\n")).encode("ascii") + b"\n"),
+            writes(lambda text: "".join(f"data: {x}\n" for x in text.split("\n")).encode("latin-1") + b"\n"),
         ),
     ),
     Mistake(
