@@ -16,50 +16,51 @@ from course_lib.decoding.penalties import PenaltyTable
 
 
 class ChoiceExtras:
-    """For one runner. runner: a Runner, whose `rows` say who asks. choose: `decoding.choosing.choose`, or its kernel.
-    upload: brings a NumPy array to the device of the logits.
+    """For one runner, which it does not hold: an engine that is deleted frees its memory at once, with no garbage
+    collection. choose: `decoding.choosing.choose`, or its kernel. upload: upload(array) brings a NumPy array to the
+    device of the logits.
     """
 
-    def __init__(self, runner, choose, upload):
-        self.runner, self.choose, self.upload = runner, choose, upload
+    def __init__(self, choose, upload):
+        self.choose, self.upload = choose, upload
         self._table, self._known = None, {}  # row -> what the table was told of it
 
-    def apply(self, arrays, logits, chosen):
+    def apply(self, runner, arrays, logits, chosen):
         """Chooses again where penalties change the logits, in place, and notes what was chosen.
 
-        arrays: a StepArrays. logits: a row for each of its choices, and chosen: int64, the token chosen by it. Returns
-        the Logprobs, or None where no sequence asks for them.
+        runner: the Runner, whose `rows` say who asks. arrays: a StepArrays. logits: a row for each of its choices, and
+        chosen: int64, the token chosen by it. Returns the Logprobs, or None where no sequence asks for them.
         """
-        asking = self.runner.rows.asking
+        asking = runner.rows.asking
         if not asking:
             return None
         its = [asking.get(row, (None, None)) for row in arrays.choice_rows.tolist()]
         with_penalties = [i for i, (_, history) in enumerate(its) if history is not None]
         if with_penalties:
-            self._choose_again(only(arrays, with_penalties), with_penalties, logits, chosen)
+            self._choose_again(runner, only(arrays, with_penalties), with_penalties, logits, chosen)
         at = [i for i, (params, _) in enumerate(its) if params is not None and params.logprobs is not None]
         if not at:
             return None
         where = self.upload(np.array(at))
         return Logprobs([arrays.names[i] for i in at], [its[i][0].logprobs for i in at], logits[where], chosen[where])
 
-    def _choose_again(self, arrays, at, logits, chosen):
+    def _choose_again(self, runner, arrays, at, logits, chosen):
         """arrays: of the choices with penalties. at: which ones of all choices they are."""
-        table, upload = self._table_for(logits), self.upload
+        table, upload = self._table_for(runner, logits), self.upload
         rows = np.array(table.rows(arrays.choice_rows.tolist()))
         at = upload(np.array(at))
-        again = self.choose(table.apply(logits[at], upload(rows)), self.runner.choice_rows(arrays))
+        again = self.choose(table.apply(logits[at], upload(rows)), runner.choice_rows(arrays))
         chosen[at] = again
-        self.runner.newest[upload(arrays.choice_rows)] = again
+        runner.newest[upload(arrays.choice_rows)] = again
         # Of n sequences that share a prompt the first one keeps the row; the others come with a history of their own.
         own = np.flatnonzero(arrays.seed_offsets == 0)
         table.count(upload(rows[own]), again[upload(own)])
 
-    def _table_for(self, logits):
+    def _table_for(self, runner, logits):
         """The PenaltyTable, with just those sequences in it that ask now."""
         if self._table is None:
             self._table = PenaltyTable(logits.shape[-1], logits.device)
-        asking = {row: one for row, one in self.runner.rows.asking.items() if one[1] is not None}
+        asking = {row: one for row, one in runner.rows.asking.items() if one[1] is not None}
         for row in self._known.keys() - asking.keys():
             self._table.forget(row)
             del self._known[row]

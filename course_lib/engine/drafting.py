@@ -41,7 +41,7 @@ class SpeculativeRunner(Runner):
         if arrays is None:
             return Tokens([], None)
         began = time.perf_counter()
-        draft = self.drafter.fill_in(step.scheduled, arrays) if self.drafter is not None else None
+        draft = self.drafter.fill_in(self, step.scheduled, arrays) if self.drafter is not None else None
         drafted = time.perf_counter()
         logits = self.forward(arrays)
         tokens = self.choose(arrays, logits) if arrays.is_checked is None else self.check(arrays, logits, draft)
@@ -89,17 +89,17 @@ class SpeculativeRunner(Runner):
 
 
 class Drafter:
-    """A draft model beside a Runner, over the same blocks."""
+    """A draft model beside a Runner, over the same blocks. The runner holds it, so it does not hold the runner."""
 
     def __init__(self, runner, model):
-        self.runner, self.model = runner, model
+        self.model = model
         pool = runner.pool
         own = KVPool(model.config, pool.num_blocks, pool.block_size, model.device, model.dtype)
         seen = {"window": getattr(runner.cache, "window", None), "sinks": getattr(runner.cache, "sinks", 0)}
         self.cache = PagedCache(own, runner.cache.allocator, **seen)
         self.last = {}  # sequence id -> its last token, where this model has not computed that
 
-    def fill_in(self, scheduled, arrays):
+    def fill_in(self, runner, scheduled, arrays):
         """Drafts the tokens that are -1 in arrays.token_ids. Returns the probabilities that they were drawn from,
         float32 [drafts, vocab_size] in the order of the batch, or None where no rule asks for them.
 
@@ -109,15 +109,15 @@ class Drafter:
         left = list(zip(places.tolist(), scheduled))
         step, drawn, drawn_places = [self._caught_up(sequence) for sequence in scheduled], [], []
         while step:
-            batch_arrays = self.runner.rows.arrays(step)
+            batch_arrays = runner.rows.arrays(step)
             left = [(place, sequence) for place, sequence in left if sequence.num_drafts]
-            logits = self._forward(batch_arrays)
+            logits = self._forward(runner, batch_arrays)
             if not left:
                 break
-            rows = self.runner.choice_rows(batch_arrays)
+            rows = runner.choice_rows(batch_arrays)
             token_ids = choose(logits, rows).tolist()
             if not drawn:
-                is_asked = not rows.is_greedy and not self.runner.speculation.is_strict
+                is_asked = not rows.is_greedy and not runner.speculation.is_strict
             drawn.append(probabilities(logits, rows) if is_asked else None)
             drawn_places += [place for place, _ in left]
             step, after = [], []
@@ -139,8 +139,8 @@ class Drafter:
         ids, choices = missing + token_ids, int(sequence.num_drafts > 0)
         return ScheduledSequence(sequence.request_id, sequence.start - len(missing), len(ids), ids, choices)
 
-    def _forward(self, arrays):
-        batch = self.runner.batch_of(arrays)
+    def _forward(self, runner, arrays):
+        batch = runner.batch_of(arrays)
         self.cache.begin_batch(batch)
         return self.model(batch.token_ids, batch.positions, self.cache, logits_for=batch.logits_rows)
 

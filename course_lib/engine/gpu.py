@@ -3,6 +3,7 @@
 import gc
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -64,6 +65,11 @@ def most_few_rows(config):
     return next((rows for numbers, rows in FEW_ROWS.items() if largest <= numbers), 1)
 
 
+def upload(array, device):
+    """A NumPy array on a GPU, copied from pinned memory while the CPU goes on."""
+    return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
+
+
 class GPURunner(Runner):
     """As Runner, on a GPU. It captures the graphs and compiles every kernel when it is made, so that no request waits
     for that; `capture_seconds` says how long it took.
@@ -74,7 +80,8 @@ class GPURunner(Runner):
 
         super().__init__(fuse(model), cache, config)
         self.choose_tokens, most = choose, config.max_num_seqs
-        self.extras = ChoiceExtras(self, choose, self._upload)
+        self.upload = partial(upload, device=model.device)
+        self.extras = ChoiceExtras(choose, self.upload)
         self.newest = torch.zeros(most + 1, dtype=torch.int64, device=model.device)
         self.graphs = DecodeGraphs(self.model, cache, self.newest, choose, most, self.rows.tables.shape[1])
         self.copied = [torch.empty(most, dtype=torch.int64, pin_memory=True) for _ in range(RING)]
@@ -132,7 +139,7 @@ class GPURunner(Runner):
             if not self.rows.asking:
                 return self._copy_back(names, chosen)
             order, logits = self.graphs.logits_of_last_run()
-            return self._copy_back(names, chosen, self.extras.apply(only(arrays, order), logits, chosen))
+            return self._copy_back(names, chosen, self.extras.apply(self, only(arrays, order), logits, chosen))
         size = None if self.rows.asking else self.prompt_graphs.size_of(arrays)
         if size is None:
             return self.choose(arrays, self.forward(arrays))
@@ -143,13 +150,13 @@ class GPURunner(Runner):
         if not arrays.names:
             return self._copy_back([], self.newest[:0])
         chosen = self.choose_tokens(logits, self.choice_rows(arrays))
-        self.newest.index_copy_(0, self._upload(arrays.choice_rows), chosen)
-        return self._copy_back(arrays.names, chosen, self.extras.apply(arrays, logits, chosen))
+        self.newest.index_copy_(0, self.upload(arrays.choice_rows), chosen)
+        return self._copy_back(arrays.names, chosen, self.extras.apply(self, arrays, logits, chosen))
 
     def batch_of(self, arrays):
         """As Runner.batch_of, in int32 and by way of pinned memory: a copy from other memory would wait for the GPU."""
         ids, positions, slots, lens, ends, tables, logits_rows = (
-            self._upload(x)
+            self.upload(x)
             for x in (
                 arrays.token_ids,
                 arrays.positions,
@@ -161,7 +168,7 @@ class GPURunner(Runner):
             )
         )
         if (arrays.token_ids < 0).any():
-            ids = torch.where(ids < 0, self.newest[self._upload(arrays.token_rows)], ids)
+            ids = torch.where(ids < 0, self.newest[self.upload(arrays.token_rows)], ids)
         batch = Batch(slots, tables, lens, ends, arrays.is_decode, positions, ids, logits_rows)
         num_new = arrays.cu_seqlens[1:] - arrays.cu_seqlens[:-1]
         num_decodes = int((num_new > 1).argmax())  # the running sequences come first
@@ -171,14 +178,11 @@ class GPURunner(Runner):
 
     def choice_rows(self, arrays):
         """As Runner.choice_rows."""
-        columns = (self._upload(kept[arrays.choice_rows]) for kept in self.rows.sampling.values())
+        columns = (self.upload(kept[arrays.choice_rows]) for kept in self.rows.sampling.values())
         *filters, seed = columns
         return ChoiceRows(
-            *filters, (seed + self._upload(arrays.seed_offsets)) & (2**63 - 1), self._upload(arrays.choice_positions)
+            *filters, (seed + self.upload(arrays.seed_offsets)) & (2**63 - 1), self.upload(arrays.choice_positions)
         )
-
-    def _upload(self, array):
-        return torch.from_numpy(array).pin_memory().to(self.newest.device, non_blocking=True)
 
     def _copy_back(self, names, chosen, logprobs=None):
         """The one copy to the CPU of a step, into pinned memory; the Tokens wait for it."""

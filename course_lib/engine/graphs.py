@@ -9,6 +9,7 @@ filled from pinned memory by one copy. The newest token of each sequence stays o
 Source: CUDA graphs in vLLM (CUDAGraphWrapper) and nano-vllm.
 """
 
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,13 +149,19 @@ class DecodeGraphs:
         return order, self.logits[size][: len(order)]
 
 
+@cache
+def warm_up_stream(device):
+    """One for all graphs of a device: cuBLAS keeps a workspace (32 MiB on an H200) for each stream that it has met."""
+    return torch.cuda.Stream(device)
+
+
 def captured(step, size, pool, forward):
     """(a CUDA graph of step(size), what step returned). It runs once before, which compiles its kernels.
 
     pool: the memory of other graphs, which this one shares, or None. forward: the model that runs in the step.
     """
     others_too = getattr(forward, "group", None) is not None  # NCCL has a thread of its own on this GPU
-    stream = torch.cuda.Stream()
+    stream = warm_up_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         step(size)

@@ -34,7 +34,8 @@ class Runner:
         self.newest = torch.zeros(
             config.max_num_seqs, dtype=torch.int64, device=self.pool.k.device
         )  # token of each row
-        self.extras = ChoiceExtras(self, choose, lambda array: torch.from_numpy(array).to(self.newest.device))
+        device = self.newest.device
+        self.extras = ChoiceExtras(choose, lambda array: torch.from_numpy(array).to(device))
         self.saved = {}  # request_id -> what KVPool.save returned, of each pool
         self.makes_own_batch = getattr(type(cache), "begin_step", None) is not PagedCache.begin_step
 
@@ -78,7 +79,7 @@ class Runner:
             return Tokens([], None)
         chosen = choose(logits, self.choice_rows(arrays))
         self.newest[torch.from_numpy(arrays.choice_rows).to(chosen.device)] = chosen
-        logprobs = self.extras.apply(arrays, logits, chosen)
+        logprobs = self.extras.apply(self, arrays, logits, chosen)
         return Tokens(arrays.names, chosen, logprobs=logprobs)
 
     def batch_of(self, arrays):
