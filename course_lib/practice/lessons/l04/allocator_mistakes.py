@@ -46,6 +46,18 @@ class AppendsAfterwards(WrongAllocator):
         self.list.extend(b for b in block_ids if self.count[b] == 0)
 
 
+class AllForZero(WrongAllocator):
+    """Slices the last n ids off a list: for n = 0, that is the whole list."""
+
+    def allocate(self, n=1):
+        return super().allocate(n or len(self.list))
+
+
+def takes_all_for_zero(answer, found):
+    """Whether allocate(0) returns all blocks."""
+    return "allocate(0)" in found.story[-1] and len(answer(4, 4).allocate(0)) == 4
+
+
 MISTAKES = [
     Mistake(
         "an exception is raised where None must be returned.",
@@ -169,6 +181,13 @@ MISTAKES = [
         "no block at all is asked for, and None is returned.",
         "0 blocks can always be allocated, also where none is free: the result is `[]`.",
         wrong(short="zero"),
+    ),
+    Mistake(
+        "`allocate(0)` takes all blocks.",
+        "`free_list[-n:]` is the whole list if n is 0, because -0 is 0. Use `free_list[len(free_list) - n :]`, or pop "
+        "n times.",
+        AllForZero,
+        is_made_by=takes_all_for_zero,
     ),
     Mistake(
         "`fork` counts a block once that the list names twice.",

@@ -180,6 +180,12 @@ FIND_THE_LEAK = Exercise(
             tool(returns=lambda operation, what: (operation, "lost")),
         ),
         Mistake(
+            "None from `allocate` is taken for a fault.",
+            "To return None is right where fewer than n blocks are free. Compare `num_free` before and after such a "
+            "call: a right allocator loses no block by it.",
+            (tool(none_is=("allocate", "lost")), tool(none_is=("allocate", "count"))),
+        ),
+        Mistake(
             "a fault is reported for a right allocator.",
             "If no comparison fails, return None.",
             (

@@ -94,6 +94,7 @@ def tool(
     counts_first=False,
     frees=True,
     nothing=None,
+    none_is=None,
 ):
     """A wrong answer: the right tool with one part replaced."""
 
@@ -114,9 +115,11 @@ def tool(
 
         for _ in range(rounds):
             if asks_too_much:
-                allocator.allocate(9)
+                got = allocator.allocate(9)
                 if found("allocate"):
                     return returns("allocate", fault())
+                if got is None and none_is:
+                    return none_is
             blocks = allocator.allocate(n)
             held.update(blocks)
             if found("allocate"):

@@ -23,6 +23,12 @@ MISTAKES = [
         answer_with(table=lambda t, n, size: t, cut=lambda x, n, size: x),
     ),
     Mistake(
+        "block 0 is taken for padding.",
+        "Padding is -1, and 0 is a block like any other: keep the entries `>= 0`, or the first "
+        "`ceil(num_tokens / block_size)` of them.",
+        answer_with(table=lambda t, n, size: t[t > 0]),
+    ),
+    Mistake(
         "the last block is left out if it is not full.",
         "Round up: 5 tokens need two blocks of 4.",
         (

@@ -100,6 +100,10 @@ LIMIT = [
     ([1], [2], 0.5),
     ([4], [2, 4], 0.0),
     ([6, 6], [1, 8], 0.25),
+    ([19], [20], 0.05),  # 1 - 19 / 20 is above 0.05 as a float
+    ([7], [1, 10], 0.3),
+    ([3, 4], [5, 1], 0.3),
+    ([57, 19], [20, 1], 0.05),
 ]
 SHARES = [
     ([1, 15], [16], 0.55),
@@ -255,6 +259,12 @@ PAGE_SIZE = Exercise(
             "a share of exactly `most_wasted` is refused.",
             "At most means ≤.",
             answer_with(small=lambda share, most: share < most),
+        ),
+        Mistake(
+            "the share is computed as 1 minus the tokens' share, and is rounded.",
+            "`1 - 19 / 20` is 0.050000000000000044, above 0.05. Divide the wasted slots by all slots: one division is "
+            "rounded once, as 0.05 is.",
+            answer_with(share=lambda wasted, blocks, size, lengths: 1 - sum(lengths) / (blocks * size or 1)),
         ),
         Mistake(
             "only the size is returned.",
