@@ -171,6 +171,14 @@ MISTAKES = [
             with_parts(seconds=lambda self, n: int(self.missing(self.next_one(n)) // self.tokens_per_s)),
             with_parts(seconds=lambda self, n: max(1, int(self.missing(self.next_one(n)) // self.tokens_per_s))),
             with_parts(seconds=lambda self, n: max(1, round(self.missing(self.next_one(n)) / self.tokens_per_s))),
+            with_parts(seconds=lambda self, n: round(self.missing(self.next_one(n)) / self.tokens_per_s)),
+        ),
+    ),
+    Mistake(
+        "it is rounded up as with whole numbers, and `tokens_per_s` may be a fraction.",
+        "`(a + b - 1) // b` rounds up only where both are ints. `math.ceil(a / b)` always does.",
+        with_parts(
+            seconds=lambda self, n: int((self.missing(self.next_one(n)) + self.tokens_per_s - 1) // self.tokens_per_s)
         ),
     ),
     Mistake(
