@@ -368,9 +368,8 @@ print(run.source)
 # To write the token after a sequence of 8,192 tokens, the naive loop needs a step as in the last row. With the cache,
 # it needs a step as in the first row, and has to read the keys and values of the sequence, too.
 #
-# - The engine of the recording starts a step of one token with a single call, as a *CUDA graph* (lesson 13). It starts
-#   the operations of all other steps one by one from Python. So a step of 16 tokens takes almost three times as long
-#   as one of 1 token, and no less than a step of 256: it is **launch-bound**.
+# - A step of 64 tokens takes no longer than a step of 16: both have to read the weights once. (The engine of the
+#   recording has faster kernels for a step of one token, see lesson 13.)
 # - From 1,024 tokens on the time grows with the tokens. It is 1.7 to 1.9 times the bound. The bound leaves attention
 #   out, and takes the TFLOP/s of the data sheet.
 # - A step of one token cannot be faster than the reading of the weights. That is why a server runs many requests in

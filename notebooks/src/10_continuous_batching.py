@@ -435,12 +435,12 @@ recorded("10")
 #   wastes 51 % and 70 % of what it computes. With 64 at once all requests join in the first step, and both servers run
 #   as often as the longest output has tokens.
 # - **Table 1, seconds.** They show more than the scheduling. With 64 at once both servers need 191 runs, and the engine
-#   is still 0.725 / 0.0829 = 8.7 times as fast. The static server is launch-bound here, and the engine's steps of
+#   is still 0.684 / 0.0813 = 8.4 times as fast. The static server is launch-bound here, and the engine's steps of
 #   decodes are CUDA graphs (lesson 09).
-# - **Table 2.** Compare the last two columns: they differ by less than a tenth. A shared step reads the weights once
-#   and not twice. But when this was recorded, it lost something too: a step of decodes alone was a CUDA graph (lesson
-#   13), and a step with a prompt was not. (Now the engine has graphs for steps with prompts too.)
-# - A prompt of 8,192 tokens makes a step of 212 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
+# - **Table 2.** Compare the last two columns. A shared step reads the weights once and not twice. With a prompt of 128
+#   tokens it takes 9.0 ms instead of 13.9. The longer the prompt, the less of its time is reading: with 8,192 tokens
+#   both ways take about the same.
+# - A prompt of 8,192 tokens makes a step of 211 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
 #   such a prompt into pieces.
 #
 # ## Break it

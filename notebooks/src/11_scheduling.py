@@ -621,14 +621,12 @@ for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
 print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# One token is a decode step, which the engine runs as a CUDA graph (lesson 13): 4.5 ms. When this was recorded, any
-# other step was launched kernel by kernel. From 16 to 512 tokens such a step takes 12 to 13 ms, however many tokens it
-# has: it is **launch-bound**. That is a fact of that engine and not of the GPU. (Now it has graphs for these steps
-# too.)
+# The fixed cost is reading the weights. By the bound, the first 181 tokens of a step take no longer than one. The
+# recorded steps of 16 and 64 tokens take 6.1 and 6.0 ms, and a step of one token, a decode step, takes 4.8 ms.
 #
-# By the bound, the first 182 tokens of a step take no longer than one, and a step of 512 tokens takes 9.7 ms, nearly
-# three times as long as a step of one. From 1,024 tokens on the recorded time grows with the tokens too, and it is
-# above the bound: 24.6 ms beside 19.4, and 222.8 beside 155.1. (The bound leaves out attention and norms.)
+# By the bound a step of 512 tokens takes nearly three times as long as a step of one, and so it does. From there on the
+# recorded time grows with the tokens, and it is above the bound: 25.3 ms beside 19.9, and 220.4 beside 159.1. (The bound
+# leaves out attention and norms.)
 #
 # The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a
 # sequence:
@@ -637,11 +635,9 @@ print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tok
 recorded("11", 1)
 
 # %% [markdown]
-# With a budget of 512 the longest gap is 20.1 ms, and the usual one 4.8 ms. (A step of decodes and a piece of a prompt
-# takes longer than the 12.8 ms of a prompt alone, as in the second table of lesson 10.) With 8,192 the TTFT of the
-# prompt is shorter, 228 ms instead of 336 ms, and all 32 sequences wait 196 ms once for a token. A budget of 256 brings
-# nothing here: its steps were launch-bound, so the longest gap is 19.8 ms. The prompt needs twice as many of them, and
-# its TTFT is 699 ms.
+# With a budget of 512 the longest gap is 19.1 ms, and the usual one 4.8 ms. With 8,192 the TTFT of the prompt is
+# shorter, 220 ms instead of 299 ms, and all 32 sequences wait 170 ms once for a token. A budget of 256 makes the longest
+# gap shorter, 12.2 ms. But the prompt needs twice as many steps, and each reads the weights: its TTFT is 392 ms.
 #
 # And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
 
@@ -654,8 +650,8 @@ for tokens, again, out, home, size in zip(*(back.column(name) for name in (
     print(f"{tokens:>6,} {again:>12.1f} ms {out:>6.1f} ms {size / out:.1f} GB/s {home:>5.1f} ms {size / home:.1f} GB/s {2 * size / again:>12.1f} GB/s")
 
 # %% [markdown]
-# In this run swap is faster: both copies of 8,192 tokens take 48 ms, and computing them again takes 219 ms. From 11
-# GB/s on in both directions swap is faster for all three lengths, and the copies reach 42 to 47 GB/s. They go to
+# In this run swap is faster: both copies of 8,192 tokens take 50 ms, and computing them again takes 218 ms. From 11
+# GB/s on in both directions swap is faster for all three lengths, and the copies reach 41 to 47 GB/s. They go to
 # **pinned** CPU memory, which the GPU reads and writes by itself. They run on a CUDA stream of their own, a second
 # queue of work for the GPU, so kernels can run meanwhile. Ordinary (**pageable**) memory is slower: its bytes go
 # through a pinned buffer first. To pin memory takes time too, but only once.

@@ -14,6 +14,8 @@
 # {{colab}}
 
 # %%
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -264,7 +266,7 @@ for name, lengths in (("prompt", prompts), ("output", outputs)):
 
 # %%
 num_blocks = int((141e9 * 0.9 - 2 * shape.num_parameters) // (16 * kv_bytes_per_token(shape, "bfloat16")))
-server = EngineConfig(num_blocks=num_blocks, max_num_seqs=256, max_num_batched_tokens=2048)
+server = EngineConfig(num_blocks=num_blocks, max_num_seqs=256, max_num_batched_tokens=2048, prefix_caching=False)
 print(f"{num_blocks:,} blocks, room for {16 * num_blocks:,} tokens")
 
 
@@ -336,7 +338,7 @@ print(f"at {rates[-1]}: {swept[rates[-1]].request_goodput:.1f} of {swept[rates[-
 # instead of 2,048. Try `max_num_seqs=64` too.
 
 # %%
-my_rate, my_config = 38, EngineConfig(num_blocks=num_blocks, max_num_seqs=256, max_num_batched_tokens=512)
+my_rate, my_config = 38, replace(server, max_num_batched_tokens=512)
 my_run, _ = run_load(Poisson(my_rate), config=my_config)
 yours = {"x": [my_rate], "y": [1e3 * my_run.ttft.percentiles[99]], "mine": True}
 chart("Your run beside the sweep", {"P50": first_tokens["P50"], "P99": first_tokens["P99"], "your P99": yours},
@@ -565,7 +567,7 @@ print(f"ITL at {per_load[0]} requests a second: half of the tokens come within {
 # %% [markdown]
 # The long gaps are steps in which a prompt is computed: every request that decodes waits for such a step, as for the
 # long prompt above. At a low load most tokens come from steps without a prompt, so the median does not show it, and the
-# 99th percentile does. This record was made before lesson 13's engine started the kernels of such a step with one call.
+# 99th percentile does.
 #
 # ## Quality beside speed
 #
