@@ -123,6 +123,19 @@ class GrowsFirst(Forkable):
         return slots
 
 
+class AllocatesTwice(Forkable):
+    """Allocates the new blocks and the block of the copy in two calls, and keeps those of the one that succeeds."""
+
+    def append_slots(self, n):
+        size = self.allocator.block_size
+        fresh = self.allocator.allocate(-(-(self.num_tokens + n) // size) - len(self.block_ids))
+        copy = self.allocator.allocate(1) if n > 0 and is_inside(self) and is_shared(self) else []
+        if fresh is None or copy is None:
+            return None
+        self.allocator.free(fresh + copy)
+        return wrong().append_slots(self, n)
+
+
 class CopiesEverything(Forkable):
     """Copies all shared blocks, not only the last one."""
 
@@ -218,7 +231,7 @@ MISTAKES = [
         "blocks are taken although not all of them fit.",
         "Count the block of the copy and the new blocks first, and allocate them in one call: `allocate` gives all of "
         "them or none.",
-        (wrong(whole=False), NoRoom),
+        (wrong(whole=False), NoRoom, AllocatesTwice),
     ),
     Mistake(
         "pending copies of other tables are lost.",

@@ -124,7 +124,8 @@ FORK = Exercise(
             "After a fork, the two tables grow independently",
             "Tokens appended to one table are not in the other.",
             [forked(tokens, ("append", who, n)) for tokens in (4, 8) for who in "ab" for n in (1, 4, 5)]
-            + [forked(tokens, ("append", "a", 2), ("append", "b", 3)) for tokens in (4, 8)],
+            + [forked(tokens, ("append", "a", 2), ("append", "b", 3)) for tokens in (4, 8)]
+            + [one(4, ("table", "a"), ("fork", "b", "a"), ("append", who, n)) for who in "ab" for n in (1, 4)],
         ),
         Property(
             "`free` releases one reference of each block and leaves the table empty",

@@ -59,6 +59,11 @@ class ItselfAgain(BlockTable):
         return self
 
 
+class ItselfWhileEmpty(BlockTable):
+    def fork(self):
+        return super().fork() if self.block_ids else self
+
+
 class NothingBack(BlockTable):
     def fork(self):
         other = type(self)(self.allocator)
@@ -119,6 +124,12 @@ MISTAKES = [
         "`fork` returns the table itself.",
         "Then both names stand for one table, and a token appended to one is in both. Make a new BlockTable.",
         ItselfAgain,
+    ),
+    Mistake(
+        "the fork of an empty table is the table itself.",
+        "A table without blocks is forked like any other: make a new BlockTable. Otherwise both names stand for one "
+        "table, and a token appended to one is in both.",
+        ItselfWhileEmpty,
     ),
     Mistake(
         "the fork has an allocator of its own.",

@@ -188,6 +188,12 @@ COUNT_IO = Exercise(
             wrong(seen=lambda c0, r0, r1: c0 <= r0),
         ),
         Mistake(
+            "tiles are skipped by their number.",
+            "Tile 1 of the columns is above tile 0 of the rows only where both have the same size. Compare positions: "
+            "the first column of the one with the last row of the other.",
+            wrong(by_number=True),
+        ),
+        Mistake(
             "the initial zeros of the output are counted.",
             "Writing them is not counted: count a write of the output for each tile of keys that updates it.",
             wrong(zeros=True),
@@ -195,7 +201,7 @@ COUNT_IO = Exercise(
         Mistake(
             "a shorter last tile is counted as a full one.",
             "It has only the remaining rows or columns: min(tile, n - start).",
-            wrong(whole_tiles=True),
+            (wrong(whole_tiles=True), wrong(whole_tiles="all")),
         ),
         Mistake(
             "rows and columns of the tile are exchanged.",

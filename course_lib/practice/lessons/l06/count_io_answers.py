@@ -60,6 +60,7 @@ def wrong(
     tile_order=1,
     pairs=lambda r, w: (r, w),
     half_matrix=False,
+    by_number=False,
 ):
     """A wrong answer: the right one with a part replaced."""
 
@@ -75,8 +76,13 @@ def wrong(
             rows = [(r, tile[0] if whole_tiles else min(tile[0], n - r)) for r in range(0, n, tile[0])]
             columns = [(c, tile[1] if whole_tiles else min(tile[1], n - c)) for c in range(0, n, tile[1])]
             met = [
-                (r, c) for r0, r in rows for c0, c in columns if not (causal and skips) or seen(c0, r0, min(n, r0 + r))
+                (r, c)
+                for i, (r0, r) in enumerate(rows)
+                for j, (c0, c) in enumerate(columns)
+                if not (causal and skips) or (j <= i if by_number else seen(c0, r0, min(n, r0 + r)))
             ]
+            if whole_tiles == "all":
+                piece = head_dim * sum(size for _, size in (columns if algorithm == "flash 1" else rows))
             if algorithm == "flash 1":
                 passes = sum(r for r, _ in met) * head_dim
                 read, written = (
