@@ -39,7 +39,7 @@ machine = setup(quiet=True)
 # K and N one divides the other. A rank without rows of the vocabulary returns a tensor with 0 rows and all columns.
 #
 # What is cut is a tensor **of its own**, not a view: a view would keep the whole weight in memory. What is not cut may
-# be `weight` itself. `weight` is not changed.
+# be `weight` itself. Each part has the dtype of `weight`, also one of zeros or without rows. `weight` is not changed.
 #
 #     shard("model.layers.0.mlp.down_proj.weight", torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]]), 1, 2, 2)
 #     is tensor([[2, 3], [6, 7]])
