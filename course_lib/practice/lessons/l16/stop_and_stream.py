@@ -187,6 +187,8 @@ STOP_AND_STREAM = Exercise(
                 streamed((",", "."), "b. c, d"),
                 streamed(("b", "ab"), "xab"),
                 streamed(("ab", "b"), "xab"),
+                streamed(("ND", "END"), "the END"),
+                streamed(("lo w", "hello world"), "so hello world, a", note="lo w is whole first, and begins later"),
                 streamed(("é",), "caf\u00e9 au"),
                 streamed(("\n\n",), "a\n\nb"),
                 streamed(("END",), "the End, and an end", note="capital letters are other letters"),

@@ -170,3 +170,86 @@ def goes_on_with(self, text, end):
 
 def silent_last(self):
     return "" if getattr(self, "over", False) else Stream.last(self)
+
+
+def ends_first(self, text, new):
+    """The stop string that is whole first, as one finds it character by character."""
+    for at in range(1, len(text) + 1):
+        for stop in self.stop:
+            if text[:at].endswith(stop):
+                return at - len(stop)
+    return None
+
+
+def not_there_is_a_place(self, text, new):
+    return min(text.find(stop) for stop in self.stop) if any(stop in text for stop in self.stop) else None
+
+
+def begins_again(self, data):
+    """Goes on after a stop string as if the answer began there."""
+    self.is_stopped = False
+    sent = Stream.push(self, data)
+    self.is_stopped = True
+    return sent
+
+
+def held_as_a_whole(self, text):
+    return len(text) if any(stop.startswith(text) for stop in self.stop) else 0
+
+
+def ends_of_the_piece(self, data):
+    """Looks at the end of the new piece alone for what to hold back."""
+    if self.is_stopped:
+        return ""
+    held, new = self.held, self.text_of(data)
+    text = held + new
+    end = self.end(text, new)
+    if end is not None:
+        return self.stopped(text, end)
+    cut = len(text) - self.num_held(new)
+    self.held = text[cut:]
+    return text[:cut]
+
+
+def ends_of_the_piece_of_all(self, data):
+    """The same, and stop strings are looked for in all of the text, also in what was sent."""
+    if self.is_stopped:
+        return ""
+    new, sent = self.text_of(data), self.__dict__.get("num_sent", 0)
+    self.all = self.__dict__.get("all", "") + new
+    end = self.end(self.all, new)
+    self.is_stopped = end is not None
+    cut = end if self.is_stopped else len(self.all) - self.num_held(new)
+    self.num_sent = max(sent, cut)
+    self.held = self.all[self.num_sent :]
+    return self.all[sent:cut]
+
+
+def takes_it_back(self):
+    text = Stream.finish(self)
+    self.is_stopped = False
+    return text
+
+
+def once_whole(self, data):
+    """Decodes once all bytes so far are whole characters."""
+    self.raw = self.__dict__.get("raw", b"") + data
+    try:
+        text = self.raw.decode()
+    except UnicodeDecodeError:
+        return ""
+    self.raw = b""
+    return text
+
+
+def once_ascii(self, data):
+    """Decodes once a byte comes that is a character by itself."""
+    self.raw = self.__dict__.get("raw", b"") + data
+    if self.raw[-1:] >= b"\x80":
+        return ""
+    text, self.raw = self.raw.decode(errors="replace"), b""
+    return text
+
+
+def with_raw(self):
+    return self.held + self.__dict__.get("raw", b"").decode(errors="replace")

@@ -4,14 +4,19 @@ from course_lib.practice.judge.exercise import Mistake
 
 from .stop_and_stream_answers import (
     all_so_far,
+    begins_again,
     begun,
     decoded,
     drops_before,
+    ends_first,
+    ends_of_the_piece,
+    ends_of_the_piece_of_all,
     ends_only,
     exact,
     finish_all,
     first_of_list,
     goes_on_with,
+    held_as_a_whole,
     in_any_case,
     in_the_piece,
     keeps_held,
@@ -19,12 +24,17 @@ from .stop_and_stream_answers import (
     last_place,
     lax,
     loses_held,
+    not_there_is_a_place,
     not_told,
+    once_ascii,
+    once_whole,
     sends_twice,
     silent_last,
     silent_once_over,
     stops_at_the_end,
+    takes_it_back,
     with_parts,
+    with_raw,
     with_stop,
 )
 
@@ -41,6 +51,11 @@ MISTAKES = [
             with_parts(text_of=lambda self, data: self.__dict__.setdefault("lax", lax()).decode(data)),
             with_parts(text_of=lambda self, data: self.__dict__.setdefault("exact", exact()).decode(data)),
         ),
+    ),
+    Mistake(
+        "text waits that stands before a character that is not whole, or before bytes that are none.",
+        "Only those bytes wait. An incremental decoder keeps them, and returns the text before them.",
+        (with_parts(text_of=once_whole, last=with_raw), with_parts(text_of=once_ascii, last=with_raw)),
     ),
     Mistake(
         "nothing is held back for a stop string.",
@@ -80,7 +95,20 @@ MISTAKES = [
     Mistake(
         "the shortest possible beginning is held back, not the longest.",
         "In front of it stands what belongs to a longer one.",
-        with_parts(num_held=lambda self, text: min(begun(text, self.stop), default=0)),
+        (
+            with_parts(num_held=lambda self, text: min(begun(text, self.stop), default=0)),
+            with_parts(num_held=lambda self, text: next((n for one in self.stop for n in begun(text, (one,))), 0)),
+        ),
+    ),
+    Mistake(
+        "text is held back only where all of it is the beginning of a stop string.",
+        "Its end counts: `a E` ends with the beginning of `END`.",
+        with_parts(num_held=held_as_a_whole),
+    ),
+    Mistake(
+        "what may begin a stop string is looked for in the new piece alone.",
+        "A piece may go on with what was held back: look at the end of both together.",
+        (with_parts(push=ends_of_the_piece), with_parts(push=ends_of_the_piece_of_all)),
     ),
     Mistake(
         "stop strings are looked for in the new piece alone.",
@@ -93,7 +121,18 @@ MISTAKES = [
     Mistake(
         "of several stop strings not the one that begins earliest is taken.",
         "Take the smallest of the places where they begin, whatever their order in the tuple.",
-        (with_parts(end=first_of_list), with_parts(end=last_found), with_parts(end=last_place)),
+        (
+            with_parts(end=first_of_list),
+            with_parts(end=last_found),
+            with_parts(end=last_place),
+            with_parts(end=ends_first),
+            with_parts(end=lambda self, text, new: min((text.rfind(s) for s in self.stop if s in text), default=None)),
+        ),
+    ),
+    Mistake(
+        "`find` gives -1 for a stop string that is not there, and it is taken for a place.",
+        "Look only at those that are in the text.",
+        with_parts(end=not_there_is_a_place),
     ),
     Mistake(
         "the stop string itself is sent.",
@@ -110,6 +149,7 @@ MISTAKES = [
         "Once a stop string was found, `push` returns an empty text, whatever comes.",
         (
             with_parts(after=lambda self, data: self.text_of(data)),
+            with_parts(after=begins_again),
             with_parts(stopped=lambda self, text, end: goes_on_with(self, text, end)),
         ),
     ),
@@ -122,6 +162,11 @@ MISTAKES = [
         "`is_stopped` is set by `finish`.",
         "It says whether a stop string was found. An answer that simply ends has found none.",
         with_parts(last=stops_at_the_end),
+    ),
+    Mistake(
+        "`is_stopped` is taken back by `finish`.",
+        "It says whether a stop string was found, also after `finish`.",
+        with_parts(finish=takes_it_back),
     ),
     Mistake(
         "capital letters are taken for small ones.",
