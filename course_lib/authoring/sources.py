@@ -28,7 +28,7 @@ NOTEBOOK_METADATA = {
 }
 
 # A link and no picture: a badge would be fetched from another machine each time the lesson is opened.
-COLAB_LINK = "**[Open this notebook in Colab]({link})**"
+COLAB_LINK = "**[Open this notebook in Colab]({link})** · in Colab too: [{label}]({other})"
 
 COLAB_INSTALL = """\
 # On Colab this cell installs the course. Anywhere else it does nothing.
@@ -106,9 +106,11 @@ def _colab_cells(lesson, root):
     address = repository(root)
     # Learners of the exercises open the stub, whose cells come from the same source.
     shown = (lesson.stub or lesson.target).relative_to(root).as_posix()
-    link = f"https://colab.research.google.com/github/{address.removeprefix('https://github.com/')}/blob/main/{shown}"
+    base = f"https://colab.research.google.com/github/{address.removeprefix('https://github.com/')}/blob/main"
+    folder, label = ("notebooks", "its lesson") if lesson.stub else ("exercises", "its exercises")
+    other = f"{base}/{folder}/{lesson.target.name}"  # the links of the text lead to files, and Colab has one notebook
     return [
-        new_markdown_cell(COLAB_LINK.format(link=link)),
+        new_markdown_cell(COLAB_LINK.format(link=f"{base}/{shown}", label=label, other=other)),
         new_code_cell(COLAB_INSTALL.format(repository=address), metadata={"jupyter": {"source_hidden": True}}),
     ]
 

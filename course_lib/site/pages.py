@@ -14,7 +14,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 SECTION = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', flags=re.DOTALL)
-COLAB_LINK = re.compile(r"\*\*\[Open this notebook in Colab\]\((.*)\)\*\*")
+COLAB_LINK = re.compile(r"\*\*\[Open this notebook in Colab\]\(([^)]*)\)\*\*.*")
 
 
 class Renderer(IPythonRenderer):
