@@ -14,6 +14,8 @@
 # {{colab}}
 
 # %%
+import functools
+
 import torch
 
 from course_lib import SamplingParams, guesses, load_model, predict, setup, show
@@ -384,12 +386,18 @@ predict("05.hit", "A second request asks another question about the same tale of
         ["6: the question", "12: the question, and what is in the block that is not full", "236: nobody asked this before"], answer=1)
 
 # %%
+@functools.cache
+def without_a_cache(prompt):
+    """The first ten tokens after a prompt, by generate_naive. It is run once for each prompt."""
+    return generate_naive(model, list(prompt), SamplingParams(max_tokens=10, ignore_eos=True))
+
+
 allocator, cache = memory(64, 16)
 prefixes = MyPrefixCache(allocator)
 for question in questions[:4]:
     answer, computed = ask(prefixes, cache, told + question)
     prompt_ids = tokenizer.encode(told + question)
-    same = answer == generate_naive(model, prompt_ids, SamplingParams(max_tokens=10, ignore_eos=True))
+    same = answer == without_a_cache(tuple(prompt_ids))
     print(f"{computed:>3} of {len(prompt_ids)} tokens computed, the same as naive: {same}   {tokenizer.decode(answer).strip()!r}")
 
 # %% [markdown]
@@ -540,7 +548,7 @@ def readers(**how):
 
 
 without, with_cache = readers(prefix_caching=False), readers()
-naive = [generate_naive(model, tokenizer.encode(told + q), SamplingParams(max_tokens=9, ignore_eos=True)) for q in questions]
+naive = [without_a_cache(tuple(tokenizer.encode(told + question)))[:9] for question in questions]
 for question, answer in zip(questions, with_cache[0]):
     print(f"{question:<42} {tokenizer.decode(answer).strip().splitlines()[0]}")
 print()
@@ -719,7 +727,7 @@ def serve(*asked):
     """Answers (name, prompt) together, until each answer has its full stop."""
     answers, computed = serve_together(step_of, manager, cache, tokenizer, trace, asked)
     for name, (prompt, answer) in answers.items():
-        naive = generate_naive(model, prompt, SamplingParams(max_tokens=len(answer), ignore_eos=True))
+        naive = without_a_cache(tuple(prompt))[:len(answer)]
         print(f"{name}: {tokenizer.decode(answer).strip()}   (the same as naive: {answer == naive})")
     print(f"   {computed} of {sum(len(prompt) for prompt, _ in answers.values())} tokens of the prompts computed")
 

@@ -544,7 +544,7 @@ from torch.utils.benchmark import Timer
 def milliseconds(act):
     """The best of its runs: what else runs on this machine makes some of them slow."""
     timer = Timer("act()", globals={"act": act}, num_threads=torch.get_num_threads())
-    return 1000 * min(timer.blocked_autorange(min_run_time=0.5).times)
+    return 1000 * min(timer.blocked_autorange(min_run_time=0.2).times)
 
 
 one = [x[:, 0].contiguous() for x in (q, k, v)]

@@ -580,7 +580,7 @@ from torch.utils.benchmark import Timer
 def seconds(act):
     """The best of its runs: what else runs on this machine makes some of them slow."""
     timer = Timer("act()", globals={"act": act}, num_threads=torch.get_num_threads())
-    return min(timer.blocked_autorange(min_run_time=1).times)
+    return min(timer.blocked_autorange(min_run_time=0.3).times)
 
 
 # %% tags=["nbval-ignore-output"]
