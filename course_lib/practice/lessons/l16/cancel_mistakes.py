@@ -41,6 +41,16 @@ from .cancel_answers import (
     uncaught,
     with_parts,
 )
+from .cancel_orders import (
+    ABORTS_AFTER,
+    ALL_STEPS,
+    ASKS_FIRST,
+    CLOSES_THEN_SENDS,
+    COUNTS_BROKEN,
+    NEVER_FORGOTTEN,
+    NEWEST_FIRST,
+    ONE_OR_NONE,
+)
 
 MISTAKES = [
     Mistake(
@@ -107,12 +117,22 @@ MISTAKES = [
     Mistake(
         "the newest message is taken first.",
         "`popleft` takes the oldest: requests go to the engine in the order in which they came.",
-        with_parts(next=lambda self: self.inbox.pop()),
+        (with_parts(next=lambda self: self.inbox.pop()), NEWEST_FIRST),
     ),
     Mistake(
         "the step comes before the inbox.",
         "Then a step is computed for a client that is gone, and a new request waits for the next one.",
         with_parts(turn=step_first),
+    ),
+    Mistake(
+        "`has_unfinished` is asked before the new requests are given to the engine.",
+        "A request that has just come waits for a whole turn. First the inbox, then ask.",
+        ASKS_FIRST,
+    ),
+    Mistake(
+        "a request is aborted after the step.",
+        "The engine computes a token for nobody. Abort while you read the inbox, before `engine.step()`.",
+        ABORTS_AFTER,
     ),
     Mistake(
         "messages that come while the engine computes are lost.",
@@ -127,7 +147,7 @@ MISTAKES = [
     Mistake(
         "`turn` does more than one step.",
         "Messages would wait until all answers are whole: a hang-up, too.",
-        with_parts(step=steps_to_the_end),
+        (with_parts(step=steps_to_the_end), ALL_STEPS),
     ),
     Mistake(
         "no step is done where only aborted requests are left.",
@@ -162,7 +182,7 @@ MISTAKES = [
     Mistake(
         "a client whose `send` failed hangs up, and its request is aborted again.",
         "Forget the client when you abort its request.",
-        with_parts(broken=aborted_and_kept),
+        (with_parts(broken=aborted_and_kept), NEVER_FORGOTTEN),
     ),
     Mistake(
         "`close` is not called after the last output.", "The client waits for more.", with_parts(ended=never_closes)
@@ -170,7 +190,12 @@ MISTAKES = [
     Mistake(
         "`close` comes too early.",
         "First the last output is sent, then the connection is closed.",
-        (with_parts(give=closes_always), with_parts(give=closes_first), with_parts(give=no_last_output)),
+        (
+            with_parts(give=closes_always),
+            with_parts(give=closes_first),
+            with_parts(give=no_last_output),
+            CLOSES_THEN_SENDS,
+        ),
     ),
     Mistake(
         "`num_open` counts others than the open requests.",
@@ -179,6 +204,8 @@ MISTAKES = [
             with_parts(num_open=lambda self: len(self.ids) + len(self.__dict__.get("more", [])), ended=keeps_finished),
             with_parts(num_open=lambda self: len(self.__dict__.get("seen", [])), add=counts_clients),
             with_parts(num_open=lambda self: len(self.ids) + len(self.inbox)),
+            COUNTS_BROKEN,
+            ONE_OR_NONE,
         ),
     ),
 ]
