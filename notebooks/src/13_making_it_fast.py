@@ -240,7 +240,7 @@ def own_row(name, run):
     """A decode step of `run` as a row of the strip. What is `marked` counts as one operation."""
     cache, tables, tokens = cached([300])
     cache.attend, cache.attend_stored = marked("attend", cache.attend), marked("attend", cache.attend_stored)
-    found = kernels_of(lambda: one_decode_step(run, cache, tables, tokens), tries=30)
+    found = kernels_of(lambda: one_decode_step(run, cache, tables, tokens), tries=15)
     return {"name": name, "kernels": found, "noun": "operation", "limit": 4e6 * config.num_parameters / read}
 
 
@@ -530,7 +530,7 @@ print(f"{counter.count.total()} launches in place of about {round(plain.total(),
 # structure: how many pieces a layer has, and which. The small operations are highlighted.
 
 # %% tags=["nbval-ignore-output"]
-both = step_strip([own_row("Transformer", model), own_row("FusedTransformer", fused)], title="Plain and fused, here",
+both = step_strip([row, own_row("FusedTransformer", fused)], title="Plain and fused, here",
                   subtitle="tale, one sequence of 300 tokens; recorded live")
 both.step, both.selected = both.last, "small"
 both
