@@ -3,6 +3,7 @@
 from collections import Counter, OrderedDict
 
 import pytest
+import torch
 
 from course_lib.practice.check import judge
 from course_lib.practice.judge.exercise import Exercise, Property, Trial
@@ -146,6 +147,7 @@ def test_kept_brings_back_how_an_answer_was_handed_in():
         ((2,), "this is a tuple; a list is asked for"),
         ({2}, "this is a set; a list is asked for"),
         (range(2, 3), "`range(2, 3)` is a range; a list is asked for"),
+        (torch.tensor([2]), "this is a Tensor; a list is asked for"),
     ],
 )
 def test_a_right_value_of_another_kind_is_said_so_and_no_other_reason_is_given(got, said):

@@ -88,16 +88,19 @@ def written_alike(expected, got):
 
 def written_kind(value):
     """A short value as code, "this" for a long one."""
-    return "this" if length(value) or type(value).__repr__ is object.__repr__ else f"`{value!r}`"
+    is_long = length(value) or is_tensor(value) and value.ndim or type(value).__repr__ is object.__repr__
+    return "this" if is_long else f"`{value!r}`"
 
 
 def same_values(a, b):
-    """Whether two values are equal, where an int and a float are alike. b may be a tuple, range or set for a list."""
+    """Whether two values are equal. An int and a float are alike; b may be a tuple, range, set or tensor for a list."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same_values(a[key], b[key]) for key in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (set, frozenset)):
         b = sorted(b, key=repr)
         a = sorted(a, key=repr)
+    if isinstance(a, (list, tuple)) and is_tensor(b) and b.ndim:
+        b = b.tolist()
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple, range)):
         return len(a) == len(b) and all(map(same_values, a, b))
     if is_tensor(a) or is_tensor(b):

@@ -70,6 +70,15 @@ def one_query_head(name, weight, rank, num_ranks, head_dim):
     return wrong()(name, weight, rank, num_ranks, head_dim)
 
 
+def not_cut(is_whole):
+    """Holds all of the weights that is_whole(name, weight) is true for."""
+
+    def answer(name, weight, rank, num_ranks, head_dim):
+        return weight.clone() if is_whole(name, weight) else wrong()(name, weight, rank, num_ranks, head_dim)
+
+    return answer
+
+
 def without_heads(weight, rank, n, head_dim):
     each = weight.shape[0] // n
     return weight[rank * each : (rank + 1) * each].clone()
@@ -212,6 +221,11 @@ MISTAKES = [
         (wrong(norm=rows), wrong(norm=columns)),
     ),
     Mistake(
+        "the biases of q, k and v are not cut.",
+        "A number of a bias belongs to a row of the weight: it is cut as the rows are.",
+        not_cut(lambda name, weight: weight.ndim == 1 and name.split(".")[-2] in ("q_proj", "k_proj", "v_proj")),
+    ),
+    Mistake(
         "rows of the vocabulary get lost.",
         "The number of rows divided by N is rounded up, or the last tokens belong to nobody.",
         wrong(vocabulary=floored),
@@ -232,9 +246,13 @@ MISTAKES = [
         wrong(vocabulary=by_chunk),
     ),
     Mistake(
-        "each rank holds the whole vocabulary.",
+        "each rank holds the whole vocabulary, of both weights or of one.",
         "Embedding and output head are among the largest weights: each rank holds its rows of them.",
-        wrong(vocabulary=whole),
+        (
+            wrong(vocabulary=whole),
+            not_cut(lambda name, weight: "lm_head" in name),
+            not_cut(lambda name, weight: "embed_tokens" in name),
+        ),
     ),
     Mistake(
         "the vocabulary is cut into columns.", "Each rank holds the rows of some tokens.", wrong(vocabulary=columns)
