@@ -14,6 +14,7 @@ from .store_kv_answers import (
     fill_block,
     first_head,
     first_head_long,
+    heads_before_offsets,
     heads_mixed,
     looped,
     masks_in_place,
@@ -116,6 +117,12 @@ STORE_KV = Exercise(
             "the slot is divided by the number of blocks.",
             "The block is slot // block_size; block_size is `k_cache.shape[1]`.",
             by_num_blocks,
+        ),
+        Mistake(
+            "the caches are indexed as [block, head, offset].",
+            "In some libraries they have this shape. Here they are [num_blocks, block_size, num_kv_heads, head_dim]: "
+            "`k_cache[block, offset] = k[token]`, and block_size is `k_cache.shape[1]`.",
+            heads_before_offsets,
         ),
         Mistake(
             "the size of a block is written down as a number.",

@@ -132,6 +132,14 @@ def by_num_blocks(k, v, k_cache, v_cache, slot_mapping):
             k_cache[block, offset], v_cache[block, offset] = k[token], v[token]
 
 
+def heads_before_offsets(k, v, k_cache, v_cache, slot_mapping):
+    """A wrong answer for caches of [num_blocks, num_kv_heads, block_size, head_dim]."""
+    for token, slot in enumerate(slot_mapping.tolist()):
+        if slot >= 0:
+            block, offset = divmod(slot, k_cache.shape[2])
+            k_cache[block, :, offset], v_cache[block, :, offset] = k[token], v[token]
+
+
 def by_fixed_size(size):
     """A wrong answer: blocks of `size` tokens, whatever the caches have."""
 

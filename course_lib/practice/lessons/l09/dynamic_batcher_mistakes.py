@@ -75,6 +75,13 @@ class Wrong(DynamicBatcher):
 variant = Wrong.variant
 
 
+def after_the_newest(batcher):
+    """A wrong ready_at of a batch that is not full: the timeout after the arrival of the newest request."""
+    if not 0 < len(batcher.waiting) < batcher.max_batch_size:
+        return DynamicBatcher.ready_at(batcher)
+    return batcher.waiting[-1][0] + batcher.timeout
+
+
 def loses_equal_requests(answer):
     """Whether a batcher that serves three names in their order does not do so with equal lists, or other names."""
 
@@ -109,16 +116,7 @@ MISTAKES = [
         "the timer begins again with each arrival.",
         "While requests keep arriving within the timeout, the batch never starts and the first request waits for "
         "ever. Count from the arrival of the first request in the queue.",
-        (
-            variant(since="last"),
-            variant(
-                says=lambda self: (
-                    DynamicBatcher.ready_at(self)
-                    if not 0 < len(self.waiting) < self.max_batch_size
-                    else self.waiting[-1][0] + self.timeout
-                )
-            ),
-        ),
+        (variant(since="last"), variant(says=after_the_newest), variant(since="last", says=after_the_newest)),
     ),
     Mistake(
         "all batchers share one queue.",

@@ -37,6 +37,11 @@ def wrong(
     return answer
 
 
+def positions_as_rows(scheduled):
+    made = pack(scheduled)
+    return made | {"logits_for": [made["positions"][row] for row in made["logits_for"]]}
+
+
 MISTAKES = [
     Mistake(
         "`token_ids` holds a list for each request.",
@@ -152,6 +157,11 @@ MISTAKES = [
         "`logits_for` counts rows within each request.",
         "`logits_for` counts in the whole row of tokens: add the row at which the request begins.",
         wrong(row=lambda at, n, i: n - 1),
+    ),
+    Mistake(
+        "`logits_for` holds positions, not rows.",
+        "A position counts in the sequence, and a row in this step. A request that decodes at position 9 has one row.",
+        positions_as_rows,
     ),
     Mistake(
         "`logits_for` counts requests, not rows.",
