@@ -54,6 +54,27 @@ def finds_the_four(answer):
     return "all four faults are found"
 
 
+def blames_none(answer, found):
+    """Whether the answer reports `allocate` of a right allocator when it has just returned None."""
+    last = []
+
+    class Recorded(importlib.import_module("course_lib.kvcache").BlockAllocator):
+        def allocate(self, n=1):
+            last[:] = [super().allocate(n)]
+            return last[0]
+
+        def fork(self, block_ids):
+            last.clear()
+            super().fork(block_ids)
+
+        def free(self, block_ids):
+            last.clear()
+            super().free(block_ids)
+
+    got = answer(Recorded)
+    return isinstance(got, (tuple, list)) and got[:1] in (("allocate",), ["allocate"]) and last == [None]
+
+
 SEVERAL = {"several": True}
 SWAPPED = {"lost": "twice", "twice": "lost", "count": "count"}
 TITLES = {
@@ -184,6 +205,7 @@ FIND_THE_LEAK = Exercise(
             "To return None is right where fewer than n blocks are free. Compare `num_free` before and after such a "
             "call: a right allocator loses no block by it.",
             (tool(none_is=("allocate", "lost")), tool(none_is=("allocate", "count"))),
+            is_made_by=blames_none,
         ),
         Mistake(
             "a fault is reported for a right allocator.",
