@@ -215,6 +215,7 @@ MISTAKES = [
             wrong(nowhere=raises_its_own),
             wrong(nowhere=lambda self, token_ids, loads: -1),
             wrong(nowhere=lambda self, token_ids, loads: loads.index(min(loads))),
+            wrong(nowhere=lambda self, ids, loads: None if self.blocks(ids) else loads.index(min(loads))),
         ),
     ),
     Mistake(

@@ -156,6 +156,13 @@ class NeverFinishes(Parts):
         return request.request_id, new[-1], request.finish_reason
 
 
+class FinishesLate(NeverFinishes):
+    def step(self):
+        for request in [one for one in self.scheduler.running.values() if one.finish_reason]:
+            self.scheduler.finish(request, request.finish_reason)
+        return super().step()
+
+
 class SaysNoReason(Parts):
     def end(self, request, new):
         return (*super().end(request, new)[:2], None)
@@ -174,9 +181,7 @@ class TokensFromTheEnd(Parts):
             one._replace(token_ids=self.scheduler.running[one.request_id].token_ids[-one.num_tokens :])
             for one in step.scheduled
         ]
-        return super().run(
-            step._replace(scheduled=ends) if hasattr(step, "_replace") else replace(step, scheduled=ends)
-        )
+        return super().run(replace(step, scheduled=ends))
 
 
 class CountsThrough(Parts):

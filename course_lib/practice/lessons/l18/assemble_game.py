@@ -1,5 +1,7 @@
 """For 18.assemble: a script of requests served by a learner's engine on given parts, as a timeline."""
 
+from functools import cache
+
 import torch
 
 from course_lib.decoding.sampling import SamplingParams
@@ -45,6 +47,21 @@ class Backwards(Scheduler):
         return step
 
 
+@cache
+def expecting_tokens(kind):
+    """This kind of scheduler, which says in `update` whose token is missing."""
+
+    class Expecting(kind):
+        def update(self, step, tokens=None):
+            for one in step.scheduled:
+                if one.num_choices and one.request_id not in (tokens or {}):
+                    raise CourseError(f"update(step, tokens) got no token for {one.request_id!r}, which has a choice.")
+            return super().update(step, tokens)
+
+    Expecting.__name__ = kind.__name__
+    return Expecting
+
+
 POLICIES = {"fcfs": FCFS, "priority": Priority, "latest": LatestFirst}
 SCHEDULERS = {"course": Scheduler, "one": OneAtATime, "backwards": Backwards}
 
@@ -84,8 +101,8 @@ def serve_assembled(
             super().__init__(pool, allocator)
             made_caches.append(self)
 
-    chosen = POLICIES[policy], SCHEDULERS[scheduler]
-    made = engine(model, config, allocator=Watched, cache=WatchedCache, scheduler=chosen[1], policy=chosen[0])
+    parts = dict(scheduler=expecting_tokens(SCHEDULERS[scheduler]), policy=POLICIES[policy])
+    made = engine(model, config, allocator=Watched, cache=WatchedCache, **parts)
     if not made_allocators:
         raise CourseError("The engine has not made its allocator from the class `allocator` that it was given.")
     if not made_caches:

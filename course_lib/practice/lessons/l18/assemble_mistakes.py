@@ -104,6 +104,27 @@ MISTAKES = [
         engines.NeverFinishes,
     ),
     Mistake(
+        "a request that has ended is finished in the next step only.",
+        "It holds its blocks until then, and `has_unfinished` is True. Call `finish` right after `update`.",
+        engines.FinishesLate,
+    ),
+    Mistake(
+        "a sequence that has a choice gets no token.",
+        "`num_choices` says which entries have one, however many tokens are computed of them. Take the names and the "
+        "rows from the same entries.",
+        is_made_by=raises("got no token for"),
+    ),
+    Mistake(
+        "`token_ids` is not a flat tensor of int64.",
+        "The tokens of all entries are in one dimension, without one for the batch: `torch.tensor(token_ids)`.",
+        is_made_by=raises("the model wants an int64 tensor"),
+    ),
+    Mistake(
+        "the tokens do not fit their positions.",
+        "`begin_step` gets `num_tokens` of each entry, and the model all of these tokens, of parts of a prompt too.",
+        is_made_by=raises("tokens came with", "positions"),
+    ),
+    Mistake(
         "the reason is not returned.",
         "The third of each triple is `request.finish_reason`: None, or why the sequence ended.",
         engines.SaysNoReason,

@@ -105,7 +105,12 @@ def idle(steps):
     def act(answer):
         model, parts = SummingModel(), dict(cache=PagedCache, scheduler=Scheduler, policy=FCFS)
         engine = answer(model, EngineConfig(num_blocks=4, block_size=4), allocator=BlockAllocator, **parts)
-        return [list(engine.step()) for _ in range(steps)], bool(engine.has_unfinished()), model.calls
+        said = [engine.step() for _ in range(steps)]
+        return (
+            [list(one) if isinstance(one, tuple) else one for one in said],
+            bool(engine.has_unfinished()),
+            model.calls,
+        )
 
     return Trial(
         [
