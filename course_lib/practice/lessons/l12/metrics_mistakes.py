@@ -200,6 +200,11 @@ MISTAKES = [
         wrong(percentile=lambda values, p: at_place(values, (len(values) - 1) * p)),
     ),
     Mistake(
+        "`p` is divided by 100 twice.",
+        "NumPy's `percentile` takes p from 0 to 100 as it is; `quantile` takes p / 100.",
+        wrong(percentile=lambda values, p: linear(values, p / 100)),
+    ),
+    Mistake(
         "something else than None stands where there is no gap.",
         "A 0 says that all tokens came at once. None says that there is nothing to report.",
         (wrong(none=0), wrong(none=math.nan)),

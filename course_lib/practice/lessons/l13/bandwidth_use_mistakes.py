@@ -109,7 +109,7 @@ MISTAKES = [
     Mistake(
         "query heads are counted.",
         "The cache has num_kv_heads heads. Query heads share them.",
-        wrong(heads=lambda c: c.num_heads),
+        (wrong(heads=lambda c: c.num_heads), wrong(heads=lambda c: 1, head_dim=lambda c: c.hidden_size)),
     ),
     Mistake("one layer is counted.", "Every layer has keys and values of its own.", wrong(layers=lambda c: 1)),
     Mistake(

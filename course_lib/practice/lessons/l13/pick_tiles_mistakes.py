@@ -161,7 +161,10 @@ MISTAKES = [
     Mistake(
         "the number of tiles is rounded down.",
         "129 queries are one full tile of 128, and one more with a single query: `-(-n // block_m)`.",
-        wrong(programs=lambda m, n, lens: sum(length // m for length in lens)),
+        (
+            wrong(programs=lambda m, n, lens: sum(length // m for length in lens)),
+            wrong(programs=lambda m, n, lens: sum(max(1, length // m) for length in lens)),
+        ),
     ),
     Mistake(
         "a full tile too many is counted.",

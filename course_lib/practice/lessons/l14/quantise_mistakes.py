@@ -177,7 +177,7 @@ MISTAKES = [
     Mistake(
         "8 is added to the numbers.",
         "A negative n is stored as 16 + n, and the others as they are: the low four bits of n.",
-        wrong(pack=lambda n: packed(n + 8)),
+        (wrong(pack=lambda n: packed(n + 8)), wrong(even=lambda n: padded(n + 8))),
     ),
     Mistake(
         "a negative number is stored as a sign and a size.",

@@ -113,6 +113,11 @@ MISTAKES = [
         in_groups_always,
     ),
     Mistake(
+        "without a group each token is one by itself.",
+        "If `group` is None, all tokens are one group: `x.split(group or len(x))`.",
+        wrong(split=lambda x, group: x.split(group or 1)),
+    ),
+    Mistake(
         "the group is not used.",
         "With a group, tokens 0 to group - 1 share a scale, the next `group` tokens another.",
         wrong(split=lambda x, group: [x]),

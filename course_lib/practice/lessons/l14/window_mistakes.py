@@ -48,12 +48,27 @@ def both(block_ids, num_tokens, window, block_size):
     return gone, block_ids
 
 
-def keeps_last_blocks(block_ids, num_tokens, window, block_size):
-    """Keeps as many blocks as a window fills, counted from the end of the list."""
-    held = -(-window // block_size)
-    return wrong(places=lambda first_seen, size, table: range(max(0, len(table) - held)))(
-        block_ids, num_tokens, window, block_size
-    )
+def keeps_from_the_end(more):
+    """Keeps as many blocks as a window fills and `more`, counted from the end of the list."""
+
+    def answer(block_ids, num_tokens, window, block_size):
+        held = -(-window // block_size) + more
+        return wrong(places=lambda first_seen, size, table: range(max(0, len(table) - held)))(
+            block_ids, num_tokens, window, block_size
+        )
+
+    return answer
+
+
+def stops_at_a_hole(block_ids, num_tokens, window, block_size):
+    """Goes through the places from the first, up to one that is -1."""
+    gone = []
+    for place in range(max(0, num_tokens - window + 1) // block_size):
+        if block_ids[place] == -1:
+            break
+        gone.append(block_ids[place])
+        block_ids[place] = -1
+    return gone
 
 
 def marks_nothing(block_ids, num_tokens, window, block_size):
@@ -105,7 +120,7 @@ MISTAKES = [
         "A window may begin in the middle of a block, and the table may have blocks for tokens to come. Compute "
         "the first "
         "position that is seen.",
-        keeps_last_blocks,
+        (keeps_from_the_end(0), keeps_from_the_end(1)),
     ),
     Mistake(
         "positions are taken for places.",
@@ -139,6 +154,11 @@ MISTAKES = [
         "places are returned, not block ids.",
         "The allocator takes the ids of the blocks: `block_ids[place]`, read before -1 is written there.",
         wrong(keeps=lambda place: place),
+    ),
+    Mistake(
+        "the search ends at a place that is -1.",
+        "Blocks after it may have fallen out since: pass over it, and go on.",
+        stops_at_a_hole,
     ),
     Mistake("-1 is given back.", "A place with -1 has no block. Pass over it.", wrong(passes=lambda block: False)),
     Mistake(

@@ -22,7 +22,35 @@ def wrong(
     return answer
 
 
+def by_product(cut):
+    """Holds each chance against the product of the ratios up to its place. cut: each ratio is at most 1."""
+
+    def answer(target, draft, drafted, chances):
+        product, count = 1.0, 0
+        for i, x in enumerate(drafted):
+            ratio = target[i][x] / draft[i][x]
+            product *= min(1.0, ratio) if cut else ratio
+            if not chances[i] < product:
+                break
+            count += 1
+        return count
+
+    return answer
+
+
+def draws_itself(answer):
+    """Whether the verdict comes and goes while the chance grows: another number decides."""
+    half = [0.5, 0.5]
+    counts = [answer([half, half], [[1.0, 0.0]], [0], [i / 40]) for i in range(40)]
+    return sorted(counts) not in (counts, counts[::-1])
+
+
 MISTAKES = [
+    Mistake(
+        "the numbers in `chances` are not used.",
+        "They are the random numbers that decide, one for each draft. Draw no others: `chances[i] < p / q`.",
+        is_made_by=lambda answer, found: draws_itself(answer),
+    ),
     Mistake(
         "all accepted drafts are counted, also those after one that is not.",
         "A draft after the first that is not accepted was drafted for another text. Stop there.",
@@ -134,6 +162,11 @@ MISTAKES = [
         "the probabilities of the next place are used.",
         "`target[i]` belongs to draft i. The last list of `target` is for the place after all drafts.",
         wrong(p_of=lambda target, i, x: target[i + 1][x]),
+    ),
+    Mistake(
+        "the ratios of the drafts are multiplied.",
+        "Each draft is held against the ratio of its own place. That the ones before were accepted changes nothing.",
+        (by_product(cut=True), by_product(cut=False)),
     ),
     Mistake(
         "the first place's probabilities are used for all drafts.",

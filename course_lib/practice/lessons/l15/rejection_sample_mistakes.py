@@ -104,6 +104,33 @@ def by_softmax(p, q, x):
     return [exp(a - b) for a, b in zip(p, q)]
 
 
+def from_the_likeliest(left, last):
+    order = sorted(range(len(left)), key=lambda token: -left[token])
+    return order[draw([left[token] for token in order], last)]
+
+
+def goes_on(target, draft, drafted, chances, last):
+    """Replaces each draft that is not accepted, and goes on after it."""
+    tokens = []
+    for p, q, x, chance in zip(target, draft, drafted, chances):
+        tokens.append(x if chance < p[x] / q[x] else draw(rest(p, q, x), last))
+    return tokens + [draw(target[-1], last)]
+
+
+def less_the_last_draft(target, draft, drafted, chances, last):
+    """Subtracts the last draft's q from the place after all drafts, too."""
+    found = wrong()(target, draft, drafted, chances, last)
+    if drafted and len(found) > len(drafted):
+        found[-1] = draw(rest(target[-1], draft[-1], None), last)
+    return found
+
+
+def likeliest_after_all(target, draft, drafted, chances, last):
+    """Draws in the place of a rejected draft, and takes the likeliest token after all drafts."""
+    found = wrong()(target, draft, drafted, chances, last)
+    return found[:-1] + [likeliest(target[-1], last)] if len(found) > len(drafted) else found
+
+
 MISTAKES = [
     Mistake(
         "the place of a rejected draft is filled from p.",
@@ -187,6 +214,11 @@ MISTAKES = [
         wrong(after=lambda target, k: target[max(0, k - 1)]),
     ),
     Mistake(
+        "if all drafts are accepted, q is subtracted from the last list.",
+        "No draft was made for the place after them, so there is no q. The token is drawn from `target[k]` as it is.",
+        less_the_last_draft,
+    ),
+    Mistake(
         "if all drafts are accepted, nothing follows.",
         "The run has computed the place after them too: one token more is drawn from `target[k]`.",
         (
@@ -202,7 +234,7 @@ MISTAKES = [
     Mistake(
         "accepted drafts after the rejected one are kept.",
         "They were drafted for another text. Stop at the first that is not accepted.",
-        wrong(stops=False),
+        (wrong(stops=False), goes_on),
     ),
     Mistake(
         "only the token that follows is returned.",
@@ -220,7 +252,12 @@ MISTAKES = [
     Mistake(
         "the likeliest token follows.",
         "It is drawn, by `last`. The likeliest alone would come too often.",
-        wrong(drawn=likeliest),
+        (wrong(drawn=likeliest), likeliest_after_all),
+    ),
+    Mistake(
+        "the sum begins at the likeliest token.",
+        "Add up the probabilities in the order of the token ids, from token 0 on.",
+        wrong(drawn=from_the_likeliest),
     ),
     Mistake("the sum begins at the last token.", "Add up the probabilities from token 0 on.", wrong(drawn=backwards)),
     Mistake(

@@ -124,6 +124,12 @@ MISTAKES = [
         wrong(keeps=lambda start, count, k: start),
     ),
     Mistake(
+        "the cache is cut to the length of the new tokens.",
+        "`cache.shrink(m)` keeps m tokens in all. What was in the cache before the run stays: start + 1 + the accepted "
+        "drafts.",
+        wrong(keeps=lambda start, count, k: 1 + count),
+    ),
+    Mistake(
         "one token too many is kept in the cache.",
         "The last new token is not computed yet, and what stands there is a rejected draft.",
         wrong(keeps=lambda start, count, k: start + 2 + count),
@@ -142,6 +148,11 @@ MISTAKES = [
         "the newest token is left out of the run.",
         "It is not in the cache yet, and its row is what the first draft is held against.",
         without_newest,
+    ),
+    Mistake(
+        "without drafts the model is not run.",
+        "Then the step is a plain decode step: run over the newest token, and return the greedy token of its row.",
+        lambda model, cache, newest, drafted: wrong()(model, cache, newest, drafted) if drafted else [],
     ),
     Mistake(
         "a draft is held against its own row.",
