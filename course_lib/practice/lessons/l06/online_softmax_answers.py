@@ -47,6 +47,7 @@ def altered(
     start=-INF,
     own=False,
     each=False,
+    skips=False,
     lse=lambda m_i, l_i: m_i + l_i.log(),
 ):
     """A wrong answer: the right one with a part replaced."""
@@ -54,6 +55,9 @@ def altered(
     def answer(chunks):
         m_i, l_i, out = torch.tensor(start), torch.tensor(0.0), 0.0
         for scores, values in chunks:
+            if skips and scores.max() == -INF:
+                out = out + torch.zeros(values.shape[1])
+                continue
             new_m = torch.maximum(m_i, scores.max()) if grows else scores.max()
             if not subtracts:
                 new_m = torch.tensor(0.0)

@@ -183,6 +183,11 @@ RECOMPUTE_BACKWARD = Exercise(
             ),
         ),
         Mistake(
+            "delta is computed from another tensor than the output.",
+            "delta is the sum of grad_out * out over each row: out is the result of the forward pass, not v.",
+            Wrong(delta_of="v"),
+        ),
+        Mistake(
             "delta is summed within the tile only.",
             "The sum of P * dP runs over all keys of the row. (grad_out * out).sum(1) equals that sum and needs no "
             "other tile.",
@@ -207,7 +212,7 @@ RECOMPUTE_BACKWARD = Exercise(
         Mistake(
             "the softmax is taken over the tile.",
             "A tile does not have the rest of its row. lse covers the whole row: P = exp(S - lse).",
-            Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1))),
+            tuple(Wrong(weights=lambda s, lse: torch.nan_to_num(s.softmax(1)), late=late) for late in (False, True)),
         ),
         Mistake(
             "the log-sum-exp is not subtracted.",
@@ -218,6 +223,11 @@ RECOMPUTE_BACKWARD = Exercise(
             "there is no causal mask.",
             "Weights above the diagonal are 0 in the backward pass too.",
             (Wrong(masks=False), Wrong(hides=False)),
+        ),
+        Mistake(
+            "a token does not see itself.",
+            "Row r saw the columns up to r, its own too: only those *after* it have the weight 0.",
+            Wrong(itself=False),
         ),
         Mistake(
             "the mask is inverted.",
@@ -232,13 +242,7 @@ RECOMPUTE_BACKWARD = Exercise(
         Mistake(
             "a gradient is overwritten, not added to.",
             "Every tile adds its part: `+=`.",
-            (
-                Wrong(overwrites="v"),
-                Wrong(overwrites="k"),
-                Wrong(overwrites="q"),
-                Wrong(overwrites="kv"),
-                Wrong(overwrites="qkv"),
-            ),
+            tuple(Wrong(overwrites=names) for names in ("v", "k", "q", "kv", "qkv")),
         ),
         Mistake(
             "a matrix is not transposed, or is transposed without need.",
@@ -259,13 +263,7 @@ RECOMPUTE_BACKWARD = Exercise(
         Mistake(
             "the three gradients are returned in another order.",
             "The order is (dq, dk, dv).",
-            (
-                Wrong(order=(1, 0, 2)),
-                Wrong(order=(2, 1, 0)),
-                Wrong(order=(2, 0, 1)),
-                Wrong(order=(1, 2, 0)),
-                Wrong(order=(0, 2, 1)),
-            ),
+            tuple(Wrong(order=order) for order in ((1, 0, 2), (2, 1, 0), (2, 0, 1), (1, 2, 0), (0, 2, 1))),
         ),
         Mistake(
             "the last, shorter tile is left out.",

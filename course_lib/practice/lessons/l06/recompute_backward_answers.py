@@ -81,6 +81,10 @@ class Wrong:
     order: tuple = (0, 1, 2)
     skips_diagonal: bool = False
     in_place: bool = False
+    itself: bool = True
+    late: bool = False
+    """Whether the mask comes after the softmax."""
+    delta_of: str = "out"
 
     @property
     def __name__(self):
@@ -89,7 +93,7 @@ class Wrong:
     def __call__(self, q, k, v, out, lse, grad_out, tile):
         n, d = q.shape
         dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        delta = self.delta(grad_out, out)
+        delta = self.delta(grad_out, out if self.delta_of == "out" else v)
         if self.in_place:
             grad_out *= 1.5
             grad_out /= 1.5
@@ -103,11 +107,14 @@ class Wrong:
                 rows, cols = torch.arange(i.start, i.stop), torch.arange(j.start, j.stop)
                 if self.local:
                     rows, cols = rows - i.start, cols - j.start
+                rows = rows if self.itself else rows - 1
                 hides = self.inverted or self.masks and self.hides
                 hidden = (cols < rows[:, None] if self.inverted else cols > rows[:, None]) & hides
-                if hides:
+                if hides and not self.late:
                     scores = scores.masked_fill(hidden, -INF)
                 weights = self.weights(scores, lse[i, None])
+                if self.late:
+                    weights = weights.masked_fill(hidden, 0.0)
                 grad_weights = grad_out[i] @ v[j].T
                 grad_scores = grad_weights - (
                     (weights * grad_weights).sum(1, keepdim=True) if self.delta_of_tile else delta[i, None]
