@@ -163,7 +163,7 @@ print("Without the sentence:", answer(without))
 
 # %%
 with_fact, without_fact, asked = 0, 0, 0
-for seed in range(HELD_OUT, HELD_OUT + 6):
+for seed in range(HELD_OUT, HELD_OUT + 4):
     tale = make_tale(seed, chapters=1)
     for question in tale.questions[:2]:
         before = tale.text[: question.answer_start].rstrip()

@@ -202,10 +202,10 @@ for at in ((7, 4), (107, 104), (8, 4)):
 # ## Measure: counts first
 #
 # `count_work` counts the tokens and the operations of each run of the model. Here are the naive loop and the cached
-# loop, for the same 64 new tokens.
+# loop, for the same 32 new tokens.
 
 # %%
-params = SamplingParams(max_tokens=64, ignore_eos=True)
+params = SamplingParams(max_tokens=32, ignore_eos=True)
 with count_work(model) as naive_work:
     generate_naive(model, prompt, params)
 with count_work(model) as cached_work:
@@ -216,14 +216,14 @@ for name, work in (("naive", naive_work), ("cached", cached_work)):
 print(f"{'ratio':>10} {naive_work.tokens / cached_work.tokens:>14.1f} {naive_work.flops / cached_work.flops:>8.1f}")
 
 # %% [markdown]
-# The cached loop runs each token once: the 23 of the prompt and 63 new ones.
+# The cached loop runs each token once: the 23 of the prompt and 31 new ones.
 #
 # Does the work of the next token still grow with the sequence? Here it is step by step. Step 0 is prefill.
 
 # %%
 from course_lib.viz import chart, panel
 
-steps = list(range(64))
+steps = list(range(32))
 loops = {"cached": cached_work, "naive": naive_work}
 tokens = {name: (steps, [run.tokens for run in work.runs]) for name, work in loops.items()}
 operations = {name: (steps, [run.flops / 1e9 for run in work.runs]) for name, work in loops.items()}
@@ -331,9 +331,9 @@ for name, ends in (("naive", naive_seconds), ("cached", cached_seconds)):
     tpot, late = (ends[-1] - ends[0]) / (len(ends) - 1), (ends[-1] - ends[-51]) / 50
     print(f"{name:<7} TTFT {1000 * min(ttft[name]):4.1f} ms, TPOT {1000 * tpot:5.1f} ms, of the last 50 tokens {1000 * late:5.1f} ms; "
           f"{len(ends)} tokens in {ends[-1]:.1f} s")
-for n in (64, 256):
+for n in (32, 256):
     print(f"{n} tokens: {naive_seconds[n - 1] / cached_seconds[n - 1]:.1f} times as fast with the cache")
-print(f"64 tokens, by the count of operations: {naive_work.flops / cached_work.flops:.1f} times")
+print(f"32 tokens, by the count of operations: {naive_work.flops / cached_work.flops:.1f} times")
 
 # %% [markdown]
 # The first run is a run over the prompt in both loops, so the cache saves nothing in TTFT. It saves in TPOT. With it,

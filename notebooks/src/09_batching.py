@@ -77,7 +77,7 @@ print(f"in bfloat16 an H200 can do {PEAK / BANDWIDTH:.0f} operations in the time
 
 # %% [markdown]
 # A weight has four bytes in float32 and takes part in two operations, a multiplication and an addition. That is half an
-# operation per byte; in bfloat16 it is one. An H200 could do 182 in that time. So its arithmetic units wait for memory
+# operation per byte; in bfloat16 it is one. An H200 could do 181 in that time. So its arithmetic units wait for memory
 # in nearly the whole step.
 #
 # ## Many sequences, one reading of the weights
@@ -231,7 +231,7 @@ def again(cache, context=64):
 
 caches = {batch: room(batch, 64) for batch in (1, 2, 4, 8, 16, 32, 64)}
 best = dict.fromkeys(caches, math.inf)
-for _ in range(50):  # in turn, and the best of each counts
+for _ in range(20):  # in turn, and the best of each counts
     for batch, cache in caches.items():
         best[batch] = min(best[batch], seconds(lambda: again(cache)))
 print(f"{'sequences':>9} {'a step':>10} {'times one sequence':>19} {'tokens a second':>16}")
@@ -254,13 +254,12 @@ for batch, ms, speed in zip(*(large_steps.column(name) for name in ("sequences",
     print(f"{batch:>9} {ms:>10.1f} {1000 * step_seconds(batch, 1024):>12.1f} {speed:>10,.0f}")
 
 # %% [markdown]
-# From one sequence to 256 the bound of a step grows from 3.5 to 11.3 ms, and the recorded time from 4.4 to 15.9 ms, 3.6
+# From one sequence to 256 the bound of a step grows from 3.5 to 11.6 ms, and the recorded time from 4.4 to 15.9 ms, 3.6
 # times. So the step of 256 gives 71 times as many tokens a second as the step of one. It reads 3,099 GB/s; the memory
-# reaches 4.37 TB/s (the roofline above).
+# reaches 4.27 TB/s (the roofline above).
 #
-# These steps are not **launch-bound**: the engine records a step once as a CUDA graph and starts it with one call
-# (lesson 13). Where the CPU starts each kernel by itself, a step of this model with 16 tokens of one prompt takes 12.8
-# ms (the table of lesson 02); with 16 sequences it is 5.7 here. The same engine with the shape of a smaller model:
+# These steps are not **launch-bound**: the engine records a step once as a CUDA graph and starts it with one call, where
+# torch starts hundreds of kernels one after the other (lesson 13). The same engine with the shape of a smaller model:
 
 # %%
 recorded("09", 2)
