@@ -16,6 +16,10 @@ from course_lib.practice.lessons.l10.continuous_loop_game import outputs_of
 from course_lib.practice.report.timeline_text import Timeline
 
 
+class PartNotUsed(CourseError):
+    """An engine has not made a part from the class that it was given."""
+
+
 class FromTheTop(BlockAllocator):
     """Gives out the blocks with the highest ids first."""
 
@@ -104,9 +108,9 @@ def serve_assembled(
     parts = dict(scheduler=expecting_tokens(SCHEDULERS[scheduler]), policy=POLICIES[policy])
     made = engine(model, config, allocator=Watched, cache=WatchedCache, **parts)
     if not made_allocators:
-        raise CourseError("The engine has not made its allocator from the class `allocator` that it was given.")
+        raise PartNotUsed("The engine has not made its allocator from the class `allocator` that it was given.")
     if not made_caches:
-        raise CourseError("The engine has not made its cache from the class `cache` that it was given.")
+        raise PartNotUsed("The engine has not made its cache from the class `cache` that it was given.")
     line = Timeline(
         numbers={"P": "computes its prompt and writes token {n}", "D": "writes token {n}"}, signs={".": 'says "stop"'}
     )

@@ -33,7 +33,9 @@ MISTAKES = [
         "the pool has another dtype than the model.",
         "`KVPool(model.config, config.num_blocks, config.block_size, model.device, model.dtype)`.",
         engines.OtherDtype,
-        is_made_by=raises("dtypes match"),
+        is_made_by=lambda answer, found: any(
+            raises(words)(answer, found) for words in ("came to a pool for", "dtypes match")
+        ),
     ),
     Mistake(
         "tokens go to other sequences where one has no choice.",
@@ -215,6 +217,11 @@ MISTAKES = [
         "`step` returns nothing.",
         "Its last line is `return` with the list, also where the list is empty.",
         is_made_by=raises("step() returned None"),
+    ),
+    Mistake(
+        "something else than the id of a request is returned.",
+        "The first of each triple is `request.request_id`, not the request.",
+        is_made_by=raises("there is no request of that name"),
     ),
     Mistake(
         "something else than triples is returned.",
