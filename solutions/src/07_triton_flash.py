@@ -260,8 +260,8 @@ programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 # As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads over
 # 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The numbers of the last dimension of q, k
 # and v lie side by side (stride 1). The other strides can be anything, and each tensor has its own. Read `k` and `v`
-# where they are: do not copy them, neither for each query head nor into a contiguous tensor. (One tile at a time may be
-# copied, for example to make it float32.)
+# where they are: do not copy all tokens of them or of one of their heads, neither for each query head nor into a
+# contiguous tensor nor to another dtype. (One tile at a time may be copied, for example to make it float32.)
 #
 # The bundled model has grouped heads too, as Llama 3 and Qwen 3 have.
 

@@ -221,6 +221,19 @@ def grouped_contiguous(q, k, v, tile):
     return grouped_in_programs(q.contiguous(), k.contiguous(), v.contiguous(), tile)
 
 
+def grouped_one_head(q, k, v, tile):
+    from course_lib.practice.lessons.l07.grouped_query import grouped_in_programs
+
+    group = q.shape[1] // k.shape[1]
+    outs = [grouped_in_programs(q[:, [h]], k[:, [h // group]], v[:, [h // group]], tile) for h in range(q.shape[1])]
+    return torch.cat(outs, 1)
+
+
+def heads_outermost(q, k, v, tile):
+    mine = [x.view(x.shape[1], x.shape[0], x.shape[2]).float() for x in (q, k, v)]
+    return F.scaled_dot_product_attention(*mine).view(q.shape).to(q.dtype)
+
+
 CASES = {
     "07.row_softmax": [
         ("maximum is not subtracted", softmax_plain),
@@ -243,6 +256,7 @@ CASES = {
         ("exist at once", tiled_queries(False)),
         ("sums are in float16", flash_half),
         ("over the heads", heads_by_sdpa),
+        ("for the first dimension", heads_outermost),
     ],
     "07.causal_skip": [
         ("counts query positions from the first key", causal_first_key),
@@ -263,6 +277,7 @@ CASES = {
         ("wrong KV head", grouped_own),
         ("copied for each", grouped_repeats),
         ("into a contiguous tensor", grouped_contiguous),
+        ("or those of one head", grouped_one_head),
     ],
 }
 if find_spec("triton"):

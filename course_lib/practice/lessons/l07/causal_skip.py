@@ -9,7 +9,7 @@ from course_lib.practice.lessons.kernel_mistakes import STAYS_MEANING, STAYS_TIT
 
 from .attention import ONE_TILE, in_programs, row_by_row
 from .attention_answers import Program, last_seen
-from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, on_contiguous, scales_first
+from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, scales_first
 from .causal_skip_trials import (
     FULLY_MASKED,
     HALF,
@@ -26,6 +26,7 @@ from .causal_skip_trials import (
     WITH_CACHED,
     on,
 )
+from .contiguous_mistakes import on_contiguous
 
 
 def flash_causal(q, k, v, tile):

@@ -22,7 +22,8 @@ from .attention import (
     stays,
     untouched,
 )
-from .attention_mistakes import altered, common, drops_tail, on_contiguous, scales_first
+from .attention_mistakes import altered, common, drops_tail, scales_first
+from .contiguous_mistakes import on_contiguous
 
 
 def flash(q, k, v, tile):

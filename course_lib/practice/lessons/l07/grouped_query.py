@@ -12,10 +12,12 @@ from .attention_mistakes import ENDS_EARLY, altered, common, drops_tail, scales_
 from .grouped_query_answers import (
     copied,
     divided_by_kv_heads,
+    each_head_copied,
     exchanged,
     flash_grouped,
     grouped_in_programs,
     made_contiguous,
+    made_float32,
     modulo_group,
     whole,
     wrong_heads,
@@ -171,10 +173,10 @@ GROUPED_QUERY = Exercise(
             is_made_by=lambda answer, found: found.trial in COPIES and not isinstance(found.outcome, Raised),
         ),
         Mistake(
-            "keys and values are copied into a contiguous tensor.",
-            "`.contiguous()`, `.clone()`, `.reshape()` and `.float()` on a whole k or v copy all of it. Read one tile "
-            "at a time, with the strides of k and v.",
-            made_contiguous,
+            "keys and values, or those of one head, are copied into a contiguous tensor or to another dtype.",
+            "`.contiguous()`, `.clone()`, `.reshape()` and `.float()` on a whole k or v, or on a head of it, copy "
+            "all of its tokens. Read one tile at a time, with the strides of k and v.",
+            (made_contiguous, made_float32, each_head_copied),
             is_made_by=lambda answer, found: found.trial in IN_PLACE and not isinstance(found.outcome, Raised),
         ),
         Mistake(

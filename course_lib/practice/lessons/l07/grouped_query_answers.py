@@ -4,12 +4,24 @@ import torch
 
 from course_lib.practice.fixtures.attention_variants import whole_matrix
 
-from .attention import in_programs, row_by_row
+from .attention import in_programs
 
 
 def flash_grouped(q, k, v, tile):
-    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided."""
-    return row_by_row(q, k, v, causal=True)
+    """Causal attention, heads in groups. q: [n, heads, head_dim]; k, v: [m, kv_heads, head_dim]; strided.
+
+    In float64, one query at a time, and one tile of keys and of values at a time.
+    """
+    (n, heads, head_dim), m, group = q.shape, len(k), q.shape[1] // k.shape[1]
+    out = torch.zeros(q.shape, dtype=torch.float64)
+    for row in range(n):
+        seen = max(m - n + row + 1, 0)
+        for head in range(heads if seen else 0):
+            query = q[row, head].double().cpu() / head_dim**0.5
+            keys, values = (x[:seen, head // group].split(tile) for x in (k, v))
+            weights = torch.softmax(torch.cat([x.double().cpu() @ query for x in keys]), 0).split(tile)
+            out[row, head] = sum(w @ x.double().cpu() for w, x in zip(weights, values))
+    return out.to(q.device, q.dtype)
 
 
 def grouped_in_programs(q, k, v, tile):
@@ -34,6 +46,18 @@ def made_contiguous(q, k, v, tile):
         tile,
         causal=True,
     )
+
+
+def made_float32(q, k, v, tile):
+    """The output is right, but k and v are copied as a whole where they are float16."""
+    return in_programs(q, k.float(), v.float(), tile, causal=True)
+
+
+def each_head_copied(q, k, v, tile):
+    """The output is right, but each KV head is copied as a whole."""
+    group = q.shape[1] // k.shape[1]
+    pieces = ((q[:, group * g : group * (g + 1)], k[:, g : g + 1], v[:, g : g + 1]) for g in range(k.shape[1]))
+    return torch.cat([in_programs(a, b.clone(), c.clone(), tile, causal=True) for a, b, c in pieces], 1)
 
 
 def wrong_heads(kv_heads_of):

@@ -75,28 +75,37 @@ def by_head(k, v):
     return tuple(x.transpose(0, 1).contiguous().transpose(0, 1) for x in (k, v))
 
 
-def in_place(n, m, heads, kv_heads, laid=True):
-    """The Trial of whether k and v are read without a copy. laid: out by head, so that they are not contiguous."""
+def in_place(n, m, heads, kv_heads, laid=True, half=False):
+    """The Trial of whether k and v are read without a copy, also of one head. One tile of all heads may be copied.
+
+    laid: out by head, so that they are not contiguous. half: in float16, so that `.float()` copies.
+    """
+
+    def inputs():
+        q, k, v = (x.half() if half else x for x in qkv(n, m, heads, kv_heads, 16))
+        return (q, *by_head(k, v)) if laid else (q, k, v)
 
     def call(answer, q, k, v):
         with Watch(but=(q, k, v)) as watch:
             answer(q, k, v, 16)
-        return "no tensor as large as k" if size(watch.largest) < k.numel() else f"a tensor of {watch.largest}"
+        small = size(watch.largest) < k[:, 0].numel()
+        return "no tensor as large as a head of k" if small else f"a tensor of {watch.largest}"
 
     return rungs.trial(
         [
             "from course_lib.practice.play import Watch, here, qkv",
             f"q, k, v = here(*qkv({n}, {m}, heads={heads}, kv_heads={kv_heads}, head_dim=16))",
+            *["q, k, v = q.half(), k.half(), v.half()"] * half,
             *[f"{BY_HEAD}  # laid out by head"] * laid,
             "with Watch(but=(q, k, v)) as watch:",
             "    flash_grouped(q, k, v, tile=16)",
             "watch.largest  # the shape of the largest tensor made, without views of q, k and v",
         ],
-        lambda: (lambda q, k, v: (q, *(by_head(k, v) if laid else (k, v))))(*qkv(n, m, heads, kv_heads, 16)),
+        inputs,
         call,
         show=str,
         size=10 * (n + m),
-        note=f"k has {m * kv_heads * 16:,} numbers",
+        note=f"a head of k has {m * 16:,} numbers",
     )
 
 
@@ -138,6 +147,7 @@ COPIES = [
     small("flash_grouped", 2, 48, heads=4),
     small("flash_grouped", 2, 48, heads=4, kv_heads=2),
 ]
-IN_PLACE = [in_place(2, 48, 4, 2), in_place(1, 80, 2, 2), in_place(2, 48, 4, 2, laid=False)]
+IN_PLACE = [in_place(n, 80, heads, 2, laid) for n, heads in ((2, 4), (1, 2)) for laid in (True, False)]
+IN_PLACE += [in_place(2, 80, 4, 2, laid, half=True) for laid in (True, False)]
 STAYS = [stays("flash_grouped", 2, 2), stays("flash_grouped", 17, 20)]
 UNTOUCHED = [untouched("flash_grouped", 1, 1), untouched("flash_grouped", 17, 20, 2, 1)]
