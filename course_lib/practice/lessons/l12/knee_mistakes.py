@@ -95,6 +95,33 @@ def stops_at_the_goal(run, rates, goal):
     return rates[low - 1] if low else None
 
 
+def an_end_first(place):
+    """The search that runs the lowest rate (place 0) or the highest (-1) before it begins in the middle."""
+
+    def answer(run, rates, goal):
+        good = run(rates[place]) >= goal
+        if good != (place == 0):
+            return rates[-1] if good else None
+        low, high = (1, len(rates)) if place == 0 else (0, len(rates) - 1)
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if run(rates[middle]) >= goal else (low, middle)
+        return rates[low - 1] if low else None
+
+    return answer
+
+
+def lowest_first(run, rates, goal):
+    """Runs the lowest rate, and then bisects between a rate that keeps the goal and one that misses it."""
+    if run(rates[0]) < goal:
+        return None
+    low, high = 0, len(rates)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if run(rates[middle]) >= goal else (low, middle)
+    return rates[low]
+
+
 def one_run_less(part):
     """The search that stops one run early. part: 0 takes the upper of two places in the middle, 1 the lower."""
 
@@ -130,6 +157,12 @@ MISTAKES = [
         "a rate is run twice.",
         "Keep what a run returned: the second run takes as long as the first.",
         (twice_each, wrong(after=checks_again)),
+    ),
+    Mistake(
+        "the lowest rate, or the highest, is run before the search begins.",
+        "That is one run too many. Begin in the middle: where no rate keeps the goal, the search itself comes to the "
+        "lowest rate.",
+        (lowest_first, an_end_first(0), an_end_first(-1)),
     ),
     Mistake(
         "a share that is exactly the goal does not count.",
