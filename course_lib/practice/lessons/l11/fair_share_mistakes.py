@@ -182,8 +182,8 @@ MISTAKES = [
     Mistake(
         "the counter of a client that was away is not raised.",
         "Its counter did not change while it was away, so now it goes before all others until it has caught up. "
-        "Raise the counter before the request is added to `self.waiting`: after that, its own counter is among "
-        "those of the waiting clients.",
+        "Raise it to the lowest counter of the clients that wait, before its request is added to `self.waiting`: "
+        "its own counter must not be among them.",
         wrong(raised=lambda own, floor: own),
     ),
     Mistake(

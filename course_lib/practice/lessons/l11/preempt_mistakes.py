@@ -62,6 +62,15 @@ def never_preempts(request, n, running, waiting, manager):
     return slots
 
 
+def raises_for_the_last(request, n, running, waiting, manager):
+    """Takes the last of the running requests for one that runs alone."""
+    if running[-1] is not request:
+        return make_room(request, n, running, waiting, manager)
+    if (slots := manager.allocate_slots(request, n)) is None:
+        raise LedgerError("alone")
+    return slots
+
+
 def too_late(request, n, running, waiting, manager):
     """Notices that the request ran alone after it was preempted."""
     alone = running == [request]
@@ -230,6 +239,12 @@ MISTAKES = [
         "The caller that catches the error finds a request that lost its blocks without need. Check whether it "
         "runs alone before you remove it.",
         too_late,
+    ),
+    Mistake(
+        "`LedgerError` is raised although other requests run.",
+        "The last of `running` is preempted also if it is the request itself: return None, and it waits. Raise the "
+        "error only where `running` has one request from the start.",
+        raises_for_the_last,
     ),
     Mistake(
         "`None` is returned for a request that runs alone.",

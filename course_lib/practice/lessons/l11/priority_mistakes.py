@@ -64,8 +64,8 @@ MISTAKES = [
         "Arrivals are times in seconds, so after a while they count more than any priority; divided by a large number, "
         "their digits are lost. Return a tuple.",
         (
-            *(added_up(weight) for weight in (1, 1000)),
-            *(added_up(weight, order=in_order) for weight in (1, 1000)),
+            *(added_up(weight) for weight in (1, 1000, 1e6)),
+            *(added_up(weight, order=in_order) for weight in (1, 1000, 1e6)),
             variant(key=lambda self, r: r.priority + r.arrival / 1e12),
         ),
     ),

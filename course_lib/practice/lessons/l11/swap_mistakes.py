@@ -1,136 +1,32 @@
 """The mistakes in 11.swap. Each is the right answer with one part replaced."""
 
-import torch
-
 from course_lib.practice.judge.exercise import Mistake
 
-from .swap_reads import blocks_whole, full_blocks, ids_as_slots, ids_plus_offsets, last_block, one_more, views
-
-
-class Wrong:
-    """SwapSpace made of parts, all of them right; `variant` replaces some."""
-
-    order = ("out", "in", "compute")
-    keys = ("k", "v")  # what is written back
-    sources = ("k", "v")  # what is saved as keys and as values
-    layers = slice(None)  # of which layers
-    deletes = True
-    saved_under = staticmethod(lambda request: request.request_id)
-    returns = staticmethod(lambda result: result)
-
-    @staticmethod
-    def read(part, block_ids, n):
-        return part[:, block_ids].flatten(1, 2)[:, :n].clone()
-
-    @staticmethod
-    def rest(saved, start, slots):
-        return saved[:, start : start + len(slots)]
-
-    @staticmethod
-    def written(part, layers, slots, tokens):
-        part.flatten(1, 2)[layers][:, slots] = tokens
-
-    @staticmethod
-    def target(own_slots, slots):
-        return slots
-
-    def __init__(self, k, v):
-        self.k, self.v, self.saved = k, v, {}
-        self.own = {}
-
-    def run(self, step, compute):
-        result = None
-        for what in self.order:
-            if what == "out":
-                for request, block_ids in step.swapped_out:
-                    n, size = request.num_computed_tokens, self.k.shape[2]
-                    parts = [getattr(self, name) for name in self.sources]
-                    self.saved[self.saved_under(request)] = [self.read(part, block_ids, n) for part in parts]
-                    self.own[request.request_id] = [b * size + i for b in block_ids for i in range(size)][:n]
-            elif what == "in":
-                for request, start, slots in step.swapped_in:
-                    parts = self.saved[self.saved_under(request)]
-                    if self.deletes:
-                        del self.saved[self.saved_under(request)]
-                    for name, saved in zip("kv", parts):
-                        if name in self.keys:
-                            tokens = self.rest(saved, start, slots)[self.layers]
-                            slots_now = self.target(self.own[request.request_id], slots)
-                            self.written(getattr(self, name), self.layers, slots_now, tokens)
-            else:
-                result = compute()
-        return self.returns(result)
-
-    @classmethod
-    def variant(cls, **parts):
-        return type(
-            "SwapSpace", (cls,), {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
-        )
-
-
-class EitherOr(Wrong):
-    """Either moves tokens or computes."""
-
-    def run(self, step, compute):
-        self.order = ("out", "in") if step.swapped_out or step.swapped_in else ("compute",)
-        return super().run(step, compute)
-
-
-class InPairs(Wrong):
-    """Goes through both lists at once, and stops where the shorter one ends."""
-
-    def run(self, step, compute):
-        self.order, both = ("out", "in"), min(len(step.swapped_out), len(step.swapped_in))
-        super().run(type(step)(step.swapped_out[:both], step.swapped_in[:both]), compute)
-        return compute()
-
-
-class OneOnly(Wrong):
-    """Moves the first request of each list."""
-
-    def run(self, step, compute):
-        return super().run(type(step)(step.swapped_out[: self.most], step.swapped_in[: self.most]), compute)
-
-    most = 1
-
-
-class PopsTheStep(Wrong):
-    def run(self, step, compute):
-        moved = type(step)(list(step.swapped_out), list(step.swapped_in))
-        step.swapped_out.clear()
-        step.swapped_in.clear()
-        return super().run(moved, compute)
-
-
-class InsideOut(Wrong):
-    """The loop over `swapped_in` stands inside the one over `swapped_out`."""
-
-    def run(self, step, compute):
-        self.order = ("out", "in") if step.swapped_out else ()
-        super().run(step, compute)
-        return compute()
-
-
-def from_start(saved, start, slots):
-    return saved[:, start:]
-
-
-def joined(saved, start, slots):
-    return torch.stack(saved, 1).flatten(1, 2)[:, start : start + len(slots)]
-
-
-def whole_blocks(part, layers, slots, tokens):
-    for slot, token in zip(slots, tokens.unbind(1)):
-        part[layers][:, slot // part.shape[2]] = token[:, None]
-
-
-def float_index(part, layers, slots, tokens):
-    part.flatten(1, 2)[layers][:, torch.tensor(slots)] = tokens
-
-
-def into_a_copy(part, layers, slots, tokens):
-    part[:, [slot // part.shape[2] for slot in slots]][:, :, 0] = tokens
-
+from .swap_reads import (
+    blocks_whole,
+    full_blocks,
+    ids_as_slots,
+    ids_plus_offsets,
+    last_block,
+    one_more,
+    past_the_end,
+    views,
+)
+from .swap_variants import (
+    EitherOr,
+    InPairs,
+    InsideOut,
+    OneOnly,
+    PopsTheStep,
+    Wrong,
+    float_index,
+    from_start,
+    into_a_copy,
+    joined,
+    one_by_one,
+    tokens_of_views,
+    whole_blocks,
+)
 
 wrong = Wrong.variant
 
@@ -157,7 +53,7 @@ MISTAKES = [
         "`k[:, block]` is a view: others write into it as soon as they have the block. `.clone()` makes a copy, "
         "and indexing with a list does too: `k[:, block_ids]`. (`.cpu()` copies nothing where the tensor is on "
         "the CPU already.)",
-        wrong(read=views, rest=joined),
+        (wrong(read=views, rest=joined), wrong(read=views, rest=tokens_of_views, written=one_by_one)),
     ),
     Mistake(
         "only the keys come back, or only the values.",
@@ -227,7 +123,7 @@ MISTAKES = [
         "more tokens are saved than were computed.",
         "The last block is rarely full, and the newest token has no key and value yet. Save the first "
         "`request.num_computed_tokens` tokens of the blocks.",
-        (wrong(read=blocks_whole, rest=from_start), wrong(read=one_more, rest=from_start)),
+        (wrong(read=blocks_whole, rest=from_start), wrong(read=one_more, rest=from_start), wrong(read=past_the_end)),
     ),
     Mistake(
         "only the last block is saved.",
@@ -270,6 +166,11 @@ MISTAKES = [
         "`.clone()` is, and a value assigned to it is lost. `k.flatten(1, 2)` is the same memory: assign to `[:, "
         "slots]` of it.",
         (wrong(written=into_a_copy), wrong(order=("out", "compute"))),
+    ),
+    Mistake(
+        "the keys of `saved` are requests, not their ids.",
+        "Save each request under its `request.request_id`.",
+        wrong(saved_under=lambda request: request),
     ),
     Mistake(
         "all requests are saved under one key.",

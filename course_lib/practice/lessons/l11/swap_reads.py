@@ -38,3 +38,10 @@ def blocks_whole(part, block_ids, n):
 
 def one_more(part, block_ids, n):
     return blocks_whole(part, block_ids, n)[:, : n + 1]
+
+
+def past_the_end(part, block_ids, n):
+    """The tokens of the request, and the newest one, for which there may be no block yet."""
+    size = part.shape[2]
+    slots = [block_ids[i // size] * size + i % size for i in range(n + 1)]
+    return part.flatten(1, 2)[:, slots].clone()
