@@ -16,6 +16,7 @@ from .split_kv_answers import (
     by_length,
     by_lse,
     by_lse_unguarded,
+    by_tokens,
     mean,
     mean_of_used,
     overflows,
@@ -157,6 +158,11 @@ SPLIT_KV = Exercise(
             (Wrong(merge=mean), Wrong(merge=mean_of_used)),
         ),
         Mistake(
+            "the parts are weighted by their numbers of tokens.",
+            "A token weighs exp(score), and not 1: the share of a part is exp(lse) divided by the sum of all exp(lse).",
+            by_tokens,
+        ),
+        Mistake(
             "the log-sum-exps themselves are the weights.",
             "lse is a logarithm. The sum is exp(lse).",
             (Wrong(merge=by_lse), Wrong(merge=by_lse_unguarded)),
@@ -255,6 +261,7 @@ SPLIT_KV = Exercise(
                 Wrong(part=rounded_down),
                 Wrong(part=lambda length, n, size: length // n // size * size),
                 Wrong(part=lambda length, n, size: -(-(length // n) // size) * size),
+                Wrong(part=lambda length, n, size: max(1, -(-(length // n) // size)) * size),
             ),
         ),
         *[

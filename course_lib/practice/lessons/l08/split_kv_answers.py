@@ -2,7 +2,7 @@
 
 import torch
 
-from .paged_answers import INF
+from .paged_answers import INF, split_as_rows, whole_blocks
 
 
 def mean(partial, lse):
@@ -30,6 +30,17 @@ def overflows(partial, lse):
 
 def unguarded(partial, lse):
     return (lse.softmax(2)[..., None] * partial).sum(2)
+
+
+def by_tokens(q, k_cache, v_cache, block_tables, seq_lens, num_splits):
+    """A wrong answer: a part with more tokens has a larger weight, whatever their scores are."""
+    _, partial, lse = split_as_rows(q, k_cache, v_cache, block_tables, seq_lens, num_splits)
+    size = k_cache.shape[1]
+    lengths = seq_lens[:, None]
+    tokens = torch.tensor([whole_blocks(length, num_splits, size) * size for length in seq_lens.tolist()])[:, None]
+    begins = torch.arange(num_splits) * tokens
+    counts = torch.minimum(begins + tokens, lengths).sub(begins).clamp(min=0)
+    return torch.einsum("sp,shpd->shd", counts / lengths.clamp(min=1), partial), partial, lse
 
 
 def added(partial, lse):

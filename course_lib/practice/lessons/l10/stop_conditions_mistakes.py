@@ -39,7 +39,8 @@ def wrong(
             ends |= set(eos_token_ids) & set((looks_for_eos or looks)(request))
         if ends:
             reason, short = reasons[0], text if token_first else short
-        if over(len(text) if chars else count(request), params.max_tokens) and (reason is None or length_first):
+        is_open = reason is None or (not stops if length_first == "after strings" else length_first)
+        if over(len(text) if chars else count(request), params.max_tokens) and is_open:
             reason = reasons[1]
             short = text if length_first == "uncut" else short
         return says(reason), short
@@ -159,7 +160,7 @@ MISTAKES = [
     Mistake(
         '"length" is returned where the text is complete.',
         'Check for "stop" first.',
-        (wrong(length_first=True), wrong(length_first="uncut")),
+        (wrong(length_first=True), wrong(length_first="uncut"), wrong(length_first="after strings")),
     ),
     Mistake(
         "a stop string is found only at the very end of the text.",
