@@ -235,7 +235,7 @@ timeline_view(engine.trace)
 # three functions from above do most of the work. If you have not solved one, `course_lib.solution("10.step")` shows its
 # code: run that code in a cell.
 #
-# - `add_request(request)`: the request waits from now on.
+# - `add_request(request)`: the request waits from now on. It may have the id of one that has finished or was aborted.
 # - `has_unfinished()`: whether any request waits or runs.
 # - `abort(request_id)`: the request ends at once, whether it waits or runs, and its blocks are free. No later step returns it.
 #   An id that neither waits nor runs, such as that of a request that has finished, changes nothing.

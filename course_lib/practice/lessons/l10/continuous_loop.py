@@ -3,6 +3,7 @@
 from course_lib.practice.judge.exercise import Exercise, Property
 
 from . import continuous_loop_trials as trials
+from .continuous_loop_ids import AGAIN
 from .continuous_loop_mistakes import MISTAKES
 from .continuous_loop_right import Everything
 from .solutions.continuous_loop import ContinuousLoop
@@ -57,6 +58,11 @@ CONTINUOUS_LOOP = Exercise(
             "The blocks of a request are free after its last step, and at the end no request is unfinished",
             "If blocks are lost, the server is full after some hours although no request runs.",
             trials.FREE,
+        ),
+        Property(
+            "A request may have the id of one that has ended, or was aborted",
+            "A client chooses the id, and may send it again. What was served or aborted before is over.",
+            AGAIN,
         ),
         Property(
             "Without requests, `step` returns []",

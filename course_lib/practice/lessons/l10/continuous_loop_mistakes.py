@@ -207,6 +207,23 @@ MISTAKES = [
         outputs.SlotsForAll,
     ),
     Mistake(
+        "an id that was aborted is remembered.",
+        "`abort` concerns the request that waits or runs now, and no later one of the same id: look for it in the "
+        "lists, and keep nothing.",
+        outputs.RemembersAborts,
+    ),
+    Mistake(
+        "a later request of the same id is not served.",
+        "Ids are compared only with those that wait or run now.",
+        outputs.RemembersEnds,
+    ),
+    Mistake(
+        "a table that was freed is used again.",
+        "A request that joins gets a new `BlockTable`, also if an earlier one had its id. Remove the table of a "
+        "request that has ended: `self.tables.pop(request_id).free()`.",
+        outputs.KeepsTables,
+    ),
+    Mistake(
         "`has_unfinished` does not count waiting requests.",
         "While a request waits, the server has work to do.",
         loops.OnlyRunning,

@@ -49,3 +49,47 @@ class SlotsForAll(Parts):
 
     def slots(self, request, n):
         return request.num_tokens
+
+
+class RemembersAborts(Parts):
+    """Removes each request whose id was ever aborted."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.aborted = set()
+
+    def abort(self, request_id):
+        self.aborted.add(request_id)
+        super().abort(request_id)
+
+    def choose(self, waiting, running, *others):
+        for request in [*waiting, *running]:
+            if request.request_id in self.aborted:
+                super().abort(request.request_id)
+        return super().choose(self.waiting, self.running, *others)
+
+
+class RemembersEnds(Parts):
+    """Adds no request whose id was ever served to its end, or aborted."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.seen = set()
+
+    def add_request(self, request):
+        if request.request_id not in self.seen:
+            super().add_request(request)
+        self.seen.add(request.request_id)
+
+
+class KeepsTables(Parts):
+    """Makes one table for each id, and keeps it when its blocks are freed."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.made = {}
+
+    def slots(self, request, n):
+        name = request.request_id
+        self.tables[name] = self.made.setdefault(name, self.tables[name])
+        return n
