@@ -93,18 +93,25 @@ def far_apart(vocab, two, many=100):
     )
 
 
-def spread(vocab, many=600):
-    """The Trial of draws from a large vocabulary in which all tokens are as likely: how many come from each quarter."""
+def spread(vocab, many=600, rows=25):
+    """The Trial of draws from a large vocabulary in which all tokens are as likely: how many come from each quarter.
+
+    rows: of one call. What `many` rows of a large vocabulary take has to come from main memory: twice the time.
+    """
 
     def act(answer):
-        got = drawn(answer, torch.zeros(many, vocab), [4] * many, range(many))
-        if isinstance(got, str):
-            return got
+        got = []
+        for first in range(0, many, rows):
+            part = drawn(answer, torch.zeros(rows, vocab), [4] * rows, range(first, first + rows))
+            if isinstance(part, str):
+                return part
+            got += part
         return compared([sum(4 * token // vocab == quarter for token in got) for quarter in range(4)], [0.25] * 4)
 
     story = [
         "import torch",
-        f"tokens = draw(torch.zeros({many}, {vocab}), torch.full(({many},), 4), torch.arange({many}))",
+        f"logits, seeds = torch.zeros({rows}, {vocab}), torch.full(({rows},), 4)",
+        f"tokens = torch.cat([draw(logits, seeds, at) for at in torch.arange({many}).split({rows})])",
         f"(4 * tokens // {vocab}).bincount(minlength=4) / {many}  # from which quarter of the vocabulary they are",
     ]
     return Trial(
