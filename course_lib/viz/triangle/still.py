@@ -45,10 +45,11 @@ class _Painter:
     def _run(self, start, end, index, **look):
         """Positions [start, end) of one row: single cells where they are large enough to be told apart."""
         gap, y = self.gap, self.top + index * self.row
-        edges = [(p, p + 1) for p in range(start, end)] if gap else [(start, end)] if end > start else []
-        for a, b in edges:
-            size = (b - a) * self.cell - gap, self.row - gap
-            still.box(self.axes, self._x(a) + gap / 2, y + gap / 2, *size, radius=gap, **look)
+        if not gap and end > start:
+            still.box(self.axes, self._x(start), y, (end - start) * self.cell, self.row, **look)
+        elif end > start:
+            places = [(self._x(position) + gap / 2, y + gap / 2) for position in range(start, end)]
+            still.boxes(self.axes, places, self.cell - gap, self.row - gap, radius=gap, **look)
 
     def _line(self, index):
         data, colour = self.data, self.colour
