@@ -38,7 +38,7 @@ def judged(exercise, answer, slow=True):
     """
     for other in [EXERCISES[id] for id in JUDGED if id != exercise.id]:
         del JUDGED[other.id]
-        for known in (other._outcomes, other._right, other._steady):
+        for known in (other._outcomes, other._right, other._steady, other._smaller):
             known.clear()
     done, key = JUDGED.setdefault(exercise.id, {}), (answer, slow)
     if key not in done:

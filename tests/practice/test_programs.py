@@ -194,3 +194,20 @@ def test_a_smaller_program_that_runs_out_of_time_is_not_taken():
     outcomes.done[smaller] = Raised("OutOfTime", "stopped"), ""
     assert fails(smaller) is None and fails.stopped.startswith("There may be a smaller case: one that was tried was")
     assert fails(other) is None  # after that none is tried any more
+
+
+def test_the_reference_runs_a_smaller_program_once_for_all_answers():
+    runs = []
+
+    class Counted(Tickets):
+        def __init__(self, size):
+            runs.append(size)
+            super().__init__(size)
+
+    rights = [Counted, Lowest]
+    exercise = Exercise("99.t", "T", "Tickets", [Property("None", "Is.", TRIALS)], [], ["a"] * 3, rights)
+    first = judge(exercise, Twice).failure.counterexample
+    before = len(runs)
+    again = judge(exercise, Twice).failure.counterexample
+    assert again.story == first.story and again.expected == first.expected
+    assert before > len(TRIALS) + 10 and len(runs) - before <= 1  # what is shown in the end is a trial of its own

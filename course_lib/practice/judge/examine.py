@@ -77,7 +77,7 @@ class Fails:
         if self.runs.over:
             self.stopped = f"There may be a smaller case: {time_is_up(self.runs)}."
             return None
-        expected = trial.outcome(self.exercise.reference, timed=False)[0]
+        expected = self.exercise.expected_in_smaller(trial)
         if isinstance(expected, Raised):
             return None
         got, _ = self.runs.outcome(trial)

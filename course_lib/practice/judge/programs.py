@@ -106,6 +106,7 @@ class Program:
             note=note,
             limit_s=limit_s,
             smaller=smaller,
+            case=(self.game, repr(self.setup), repr(self.steps)),
         )
         return trial
 

@@ -183,5 +183,6 @@ def script_trial(
         size=script.size,
         limit_s=limit_s,
         smaller=smaller,
+        case=(play, repr(script)),
     )
     return trial

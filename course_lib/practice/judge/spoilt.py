@@ -80,7 +80,7 @@ def _smaller(exercise, runs, first, trial, got):
     """The smallest trial made from this one that is wrong after `first`."""
 
     def fails(other):
-        expected = other.outcome(exercise.reference, timed=False)[0]
+        expected = exercise.expected_in_smaller(other)
         if isinstance(expected, Raised):
             return None
         outcome, _ = _second(runs, first, other)
