@@ -46,6 +46,12 @@ class Summing:
 
 def oracle(model, prompt, params=SamplingParams(), index=0):
     """What text `index` of this prompt must be: generate_naive, alone, with a seed of its own."""
+    return _remembered(model, tuple(prompt), _alone(params, index))
+
+
+@lru_cache(maxsize=100_000)
+def _alone(params, index):
+    """The parameters of text `index` as those of a request with one text."""
     one = {
         **{
             name: getattr(params, name)
@@ -53,7 +59,7 @@ def oracle(model, prompt, params=SamplingParams(), index=0):
         },
         "seed": None if params.seed is None else params.seed + index,
     }
-    return _remembered(model, tuple(prompt), SamplingParams(**one))
+    return SamplingParams(**one)
 
 
 @lru_cache(maxsize=100_000)
