@@ -47,7 +47,7 @@ check("01.greedy", greedy)
 # tensor `[vocab_size]` of finite numbers on the CPU. In this order:
 #
 # 1. `temperature` is an `int` or `float`. 0 means greedy: return the id of the largest logit as an `int`, and do not
-#    call `draw`. Any other temperature is above 0, and can be very small: divide the logits by it.
+#    call `draw`. Any other temperature is at least 10⁻¹⁰, so it can be very small: divide the logits by it.
 # 2. `top_k` is an `int` of at least 1, or None. If it is not None, keep the `top_k` most likely tokens. Tokens that are
 #    exactly as likely as the last of them may stay too. A `top_k` larger than the vocabulary cuts nothing.
 # 3. `top_p` is a `float` above 0 and at most 1, or None. If it is not None, keep the fewest most likely tokens whose

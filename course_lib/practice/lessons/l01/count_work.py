@@ -42,7 +42,7 @@ def count_work_divided(prompt_tokens, new_tokens):
 
 def is_rounded(answer, found):
     """Whether the two numbers are right in all but their last digits."""
-    of = (1_000_000_007, 3) if found.trial in FAR else (1_000_003, 1)
+    of = (1_000_000_007, 40) if found.trial in FAR else (1_000_003, 1)
     right, got = count_work(*of), answer(*of)
     if not found.story[-1].startswith("count_work") or isinstance(found.outcome, tuple) and "int64" in found.outcome:
         return False
@@ -134,6 +134,18 @@ def wrong(tokens=None, scores=None, steps=lambda n: range(n)):
     return answer
 
 
+def count_work_int64(prompt_tokens, new_tokens):
+    """In a tensor: the sum of the scores can be larger than the largest int64."""
+    lengths = torch.arange(prompt_tokens, prompt_tokens + new_tokens)
+    return int(lengths.sum()), int((lengths * (lengths + 1) // 2).sum())
+
+
+def goes_round(answer, found):
+    """Whether the scores are wrong by a multiple of 2⁶⁴."""
+    off = answer(1_000_000_007, 40)[1] - count_work(1_000_000_007, 40)[1] if found.trial in FAR else 0
+    return off != 0 and int(off) % 2**64 == 0
+
+
 def swapped(prompt_tokens, new_tokens):
     return count_work(prompt_tokens, new_tokens)[::-1]
 
@@ -141,7 +153,7 @@ def swapped(prompt_tokens, new_tokens):
 SMALL = [(p, n) for p in range(1, 6) for n in range(0, 5)]
 LARGE = [(10, 100), (1000, 64), (2000, 300), (1, 500), (100_000, 2), (1_000_003, 1)]
 
-FAR = [far(1_000_000_007, 3), far(999_999_999, 2)]
+FAR = [far(1_000_000_007, 3), far(999_999_999, 2), far(1_000_000_007, 40)]
 
 COUNT_WORK = Exercise(
     id="01.count_work",
@@ -261,6 +273,13 @@ COUNT_WORK = Exercise(
             "numbers exactly.",
             (count_work_divided, lambda p, n: tuple(int(torch.tensor(float(x))) for x in count_work(p, n))),
             is_rounded,
+        ),
+        Mistake(
+            "the numbers go through int64, and large ones do not fit.",
+            "The numbers of a tensor or an array have 64 bits at most: above 2⁶³ - 1 they go on at -2⁶³. Python's own "
+            "`int` has no largest number.",
+            count_work_int64,
+            goes_round,
         ),
     ],
     hints=[

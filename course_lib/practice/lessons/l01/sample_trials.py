@@ -18,7 +18,7 @@ def drawn(probs, temperature=1.0, top_k=None, top_p=None, token=1, note="", seed
     """The Trial that samples from log(probs), or with a seed from random logits; its draw() always returns `token`."""
     if seed is None:
         size, make = len(probs), lambda: torch.log(torch.tensor(probs))
-        first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs))}))"]
+        first = [f"logits = torch.log(torch.tensor({tensors.numbers(torch.tensor(probs), digits=7)}))"]
     else:
         size, make = LARGE, lambda: random_logits(LARGE, scale=3.0, seed=seed)
         first = [
