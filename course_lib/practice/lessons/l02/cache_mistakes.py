@@ -172,6 +172,7 @@ KNOWN = [
         (
             WrongCache.variant(diagonal=lambda start: 99),
             WrongCache.variant(diagonal=lambda start: 99 if start == 0 else start),
+            WrongCache.variant(diagonal=lambda start: start + 1),
         ),
     ),
     Mistake(

@@ -7,7 +7,7 @@ from course_lib.practice.fixtures.seeded import BUGS, CacheA, CacheB, CacheC, se
 from course_lib.practice.judge.common_mistakes import changes
 from course_lib.practice.judge.exercise import Counterexample, Exercise, Mistake, NotVerified, Property, Trial
 
-from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, last_layer, tool
+from .find_the_bug_answers import empty_first, find_by_position, find_with_twin, last_layer, longer_first, tool
 from .solutions.find_the_bug import find_the_bug
 
 
@@ -17,11 +17,11 @@ def on(layers, bug, layer, ids):
     lines = [
         "from course_lib.practice.play import seeded_cache, tiny_transformer",
         f"model = tiny_transformer({layers})  # {layers} layers, random weights",
-        f"find_the_bug(model, {ids}, lambda: seeded_cache({bug!r}, layer={layer})(model.config, 16))",
+        f"find_the_bug(model, {ids}, lambda: seeded_cache({bug!r}, layer={layer})(model.config, {len(ids)}))",
     ]
 
     def act(answer):
-        got = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, 16))
+        got = answer(model, list(ids), lambda: seeded_cache(bug, layer)(model.config, len(ids)))
         return tuple(got) if isinstance(got, list) else got
 
     return Trial(lines, act, size=layers + layer + len(ids), explain=not_a_pair)
@@ -42,7 +42,7 @@ def untouched(bug, layer, ids):
 
     def act(answer):
         own, model = list(ids), tiny_transformer(2)
-        answer(model, own, lambda: seeded_cache(bug, layer)(model.config, 16))
+        answer(model, own, lambda: seeded_cache(bug, layer)(model.config, len(ids)))
         return own
 
     story = [*first, f"ids = {ids}", call.replace(str(ids), "ids"), "ids"]
@@ -192,6 +192,19 @@ FIND_THE_BUG = Exercise(
             tool(
                 first=lambda f: ("off by one" if f.step == 0 else "ignored", f.layer + 1),
                 second=lambda f: ("not reset", f.layer + 1) if f else None,
+            ),
+        ),
+        Mistake(
+            "more tokens are given to a cache than it has room for.",
+            "It has room for `token_ids` once. For a second sequence, call `reset()` and take `token_ids` again.",
+            longer_first,
+        ),
+        Mistake(
+            "layer 0 is taken for no difference.",
+            "`if found.layer` is false for layer 0. Ask `if found is not None`.",
+            tool(
+                first=lambda f: ("off by one" if f.step == 0 else "ignored", f.layer) if f.layer else None,
+                second=lambda f: ("not reset", f.layer) if f and f.layer else None,
             ),
         ),
         Mistake(

@@ -21,7 +21,7 @@ def find_with_twin(model, token_ids, make_cache):
     if found := differs(make_cache(), token_ids, 1):
         return "ignored", found.layer
     used = make_cache()
-    generate_cached(model, token_ids, SamplingParams(max_tokens=2, ignore_eos=True), used)
+    generate_cached(model, token_ids, SamplingParams(max_tokens=1, ignore_eos=True), used)
     used.reset()
     found = differs(used, token_ids, len(token_ids))
     return None if found is None else ("not reset", found.layer)
@@ -73,3 +73,15 @@ def last_layer(model, token_ids, make_cache):
     """Names the bug, and returns the model's last layer, which differs too."""
     found = tool()(model, token_ids, make_cache)
     return found and (found[0], model.config.num_layers - 1)
+
+
+def longer_first(model, token_ids, make_cache):
+    """Gives a new cache a sequence of twice the length before its reset()."""
+    found = first_divergence(model, token_ids, make_cache(), Recompute())
+    if found is not None:
+        return "off by one" if found.step == 0 else "ignored", found.layer
+    cache = make_cache()
+    first_divergence(model, [*token_ids, *token_ids], cache, Recompute())
+    cache.reset()
+    found = first_divergence(model, token_ids, cache, Recompute())
+    return None if found is None else ("not reset", found.layer)
