@@ -59,6 +59,7 @@ SLOW_FILES = (
     "kernels_compile/",
     "browser/test_lessons.py",
     "browser/test_exercises.py",
+    "browser/",
     "practice/test_cases.py",
     "engine/test_engine_fuzz.py",
     "engine/test_soak.py",
@@ -133,10 +134,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def part(nodeid):
-    """What one process runs in one go: a file, of the browser's notebooks one, or all tests of one exercise."""
+    """What one process runs in one go: a file, a notebook in the browser, or all tests of one exercise."""
     file = nodeid.partition("::")[0]
     if file.endswith(("browser/test_lessons.py", "browser/test_exercises.py")):
         return nodeid
+    if "browser/" in file:  # small files, in one page of JupyterLab
+        return file.rpartition("/")[0]
     return exercise_of(nodeid) or file
 
 

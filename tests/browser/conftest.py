@@ -26,8 +26,13 @@ def started(course_copy, browser, tmp_path_factory):
         yield Lab(address, browser, course_copy)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lab(started):
-    """A Lab on the copies; `lab.root` is their folder. A page that is left open would compute on and on."""
-    yield started
-    started.close()
+    """A Lab on the copies; `lab.root` is their folder."""
+    return started
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """The page stays for the next test that uses it, in whatever file; beside other tests it would compute on."""
+    if "lab" in item.funcargs and "lab" not in getattr(nextitem, "fixturenames", ()):
+        item.funcargs["lab"].close()

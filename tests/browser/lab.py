@@ -31,8 +31,14 @@ SETTINGS = {
     # a saved notebook must not change under the test
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
 }
-# Installed for teachers and developers only; a learner's JupyterLab has none of them.
+# Installed for teachers and developers only; a learner's JupyterLab has none of them, nor has its server.
 NOT_LEARNERS = ["@jupyter/nbgrader", "jupyterlab-jupytext", "@jupyter-notebook/lab-extension"]
+NOT_LEARNERS_SERVER = [
+    *(f"nbgrader.server_extensions.{name}" for name in ("assignment_list", "course_list", "formgrader")),
+    "nbgrader.server_extensions.validate_assignment",
+    "jupyterlab_jupytext",
+    "notebook",
+]
 
 
 def find_chromium():
@@ -52,6 +58,9 @@ def jupyter_lab(root, scratch, *, forked=False):
     settings.mkdir()
     (config / "labconfig" / "page_config.json").write_text(
         json.dumps({"disabledExtensions": dict.fromkeys(NOT_LEARNERS, True)})
+    )
+    (config / "jupyter_server_config.json").write_text(
+        json.dumps({"ServerApp": {"jpserver_extensions": dict.fromkeys(NOT_LEARNERS_SERVER, False)}})
     )
     (settings / "overrides.json").write_text(json.dumps(SETTINGS))
     with socket.create_server(("127.0.0.1", 0)) as free:

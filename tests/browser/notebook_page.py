@@ -141,7 +141,8 @@ class NotebookPage:
     def set_theme(self, theme):
         """Changes JupyterLab's theme and waits until its colours are there; views may draw a little later."""
         self.page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
-        self.page.wait_for_function(THEME_IS, arg="Light" in theme)
+        # Not in every frame, as is usual: whoever reads a colour has all styles worked out anew.
+        self.page.wait_for_function(THEME_IS, arg="Light" in theme, polling=100)
 
 
 class View:
