@@ -34,8 +34,8 @@ model
 # %% [markdown]
 # The first line says what your machine has; `course doctor` in a terminal says more. (Lesson 07 explains Triton, a
 # language for programs on a GPU.) The second line describes the model. Its parameters, also called **weights**, are the
-# numbers that training found. Its context is how many tokens one sequence can have at most. Large models have many more
-# parameters:
+# numbers that training found. Its context is how many tokens one sequence can have at most. (Tokens are pieces of text,
+# explained below.) Large models have many more parameters:
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
@@ -83,7 +83,7 @@ print("the same tokens with the same seed again:", generate_naive(model, prompt,
 
 # %% [markdown]
 # It stops in the middle of a sentence because `max_tokens` is 120. The 120 tokens took 120 runs. With
-# `temperature=0.8` each token is drawn at random among several likely ones, and with the same `seed` the same tokens
+# `temperature=0.8` each token is drawn at random, a likely one more often, and with the same `seed` the same tokens
 # are drawn again. Change the seed for another story, or the opening for another hero.
 #
 # ## It chooses one token at a time
@@ -158,8 +158,8 @@ print("Without the sentence:", answer(without))
 # Without the fact the model still answers, and nothing in the answer shows that it is made up. Lost memory can look
 # like this. Therefore the fast methods of this course have to give **the same tokens as the slow method**,
 # `generate_naive`, which wrote the model's tokens above. (Lesson 01 says exactly what "the same" means.) One question
-# proves little. Here are the first two questions of six other tales, each with and without its fact. Questions whose
-# answer is also somewhere else in the tale are left out.
+# proves little. Here are the first two questions of four other tales, each with and without its fact. Questions whose
+# answer also stands elsewhere in the text before it are left out.
 
 # %%
 with_fact, without_fact, asked = 0, 0, 0
@@ -221,9 +221,10 @@ print(f"{len(told) / seconds:.0f} tokens a second for one request with generate_
 # and removes the repeated work. It needs memory. Lesson 03 says how much, lessons 04 and 05 hand this memory out in
 # small blocks, lessons 06 to 08 read it fast, and lessons 09 to 12 serve many requests at the same time.
 #
-# All of this together is an **engine**. `course_lib` has one already. Look at it once before you build its parts.
-# Twelve requests arrive at the same time: the first asks for 8 new tokens, each later one for 2 more. At most six
-# requests run at the same time, and one run of the model takes at most 64 tokens. Requests beyond these limits wait.
+# All of this together is an **engine**. `course_lib` has one already. Look at it once before you build its parts. A
+# **request** is a prompt and the number of new tokens that it asks for. Twelve requests arrive at the same time: the
+# first asks for 8 new tokens, each later one for 2 more than the one before it. At most six requests run at the same
+# time, and one run of the model takes at most 64 tokens. What is beyond these limits waits.
 
 # %%
 from course_lib import Engine, EngineConfig
@@ -347,4 +348,4 @@ guesses("00")
 # ## Next
 #
 # Open [exercises/00_start_here.ipynb](../exercises/00_start_here.ipynb) and pass its exercise.
-# In lesson 01 you build `generate_naive` yourself.
+# In lesson 01 you build the loop of `generate_naive` yourself.

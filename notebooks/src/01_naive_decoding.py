@@ -26,11 +26,12 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # %% [markdown]
 # ## From tokens to logits
 #
-# A model is a stack of **layers**. In each layer, **attention** computes three vectors from each token: a *query*, a
-# *key* and a *value*. The query of a token is compared with the keys of this token and of all tokens before it. Each
-# comparison, the dot product query · key, gives an **attention score**. The scores decide how much of each value the
-# token takes in. This happens several times side by side, in *heads*. After attention, a *feed-forward network* (two or
-# three matrix products) works on each token by itself.
+# A model looks up a vector for each token in a table, the **embedding**. Then come **layers**, one after the other. In
+# each layer, **attention** computes three vectors from each token: a *query*, a *key* and a *value*. The query of a
+# token is compared with the keys of this token and of all tokens before it. Each comparison, the dot product
+# query · key, gives an **attention score**. The scores decide how much of each value the token takes in. This happens
+# several times side by side, in *heads*. After attention, a *feed-forward network* (two or three matrix products) works
+# on each token by itself. After the last layer, one more matrix product gives the output of the model.
 #
 # The model takes two lists of equal length: the tokens, and the **position** of each in its sequence. The positions
 # tell attention in which order the tokens stand.
@@ -81,8 +82,8 @@ print(repr(tokenizer.token_text(int(last.argmax()))))
 # %% [markdown]
 # **Sampling** draws a token from the probabilities. Three parameters change the probabilities before the draw:
 #
-# - **temperature** divides the logits. Below 1, likely tokens become more likely. Above 1, unlikely tokens do. A
-#   temperature of 0, the default in this course, means greedy.
+# - **temperature** divides the logits. Below 1, the most likely token becomes more likely. Above 1, it becomes less
+#   likely, and unlikely tokens become more likely. A temperature of 0, the default in this course, means greedy.
 # - **top-k** keeps the *k* most likely tokens.
 # - **top-p** keeps the fewest most likely tokens whose probabilities sum to at least *p*.
 #
@@ -219,8 +220,8 @@ for dtype in (torch.bfloat16, torch.float32):
 # %% [markdown]
 # In float32 the first logit is larger by 0.05. The step between bfloat16 numbers is larger, 0.125. Here both logits
 # become the same number, and the lower id is taken: another token. A server that runs in bfloat16 rounds in every
-# layer, not only at the end. The cell below runs the whole model in bfloat16 on ten tales, and counts the places where
-# the most likely token is another one.
+# layer, not only at the end. The cell below runs the whole model in bfloat16 on the first 120 tokens of ten tales, and
+# counts the places where the most likely token is another one.
 
 # %% tags=["nbval-ignore-output"]
 from course_lib.models.training.data import HELD_OUT
@@ -240,9 +241,9 @@ print(f"{changed} of {places} places have another most likely token in bfloat16"
 # At these places greedy decoding takes another token in bfloat16 than in float32.
 #
 # And what if only the order of the sums changes? A **kernel** is the program that computes an operation. It can choose
-# the order of its sums by the number of rows, and a run has one row for each token. The next cell computes the same
-# rows of logits in two ways, with the same weights: in one run over 120 tokens, and each row as the last one of a
-# shorter run.
+# the order of its sums by the number of rows, and a run has one row for each token. The next cell computes 100 rows of
+# logits in two ways, with the same weights. For each tale it runs the model once on 120 tokens, and takes ten of the
+# rows. Then it computes each of these as the last row of a shorter run.
 
 # %% tags=["nbval-ignore-output"]
 @torch.inference_mode()

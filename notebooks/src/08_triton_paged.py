@@ -38,8 +38,8 @@ except ImportError:  # not on this system: the kernels can be read here, and not
 # (From here on a *block* is a block of the KV cache again. What a program holds at a time is a *tile*.)
 #
 # A server runs a decode step for three sequences, in blocks of 16 tokens. Sequences 0 and 1 began with the same prompt,
-# and share its blocks (lesson 05). Sequence 2 has another prompt. Each has one new token. `captured_decode_step` runs
-# this step on the bundled model, and keeps what layer 2 was given and what it returned.
+# and share the blocks that it fills (lesson 05). Sequence 2 has another prompt. Each has one new token.
+# `captured_decode_step` runs this step on the bundled model, and keeps what layer 2 was given and what it returned.
 
 # %%
 step = captured_decode_step(model, tokenizer)
@@ -218,10 +218,10 @@ out, lse = my_decode(q, k_cache, v_cache, batch.block_tables, batch.seq_lens)
 print("the same as the model's cache:", torch.allclose(out, step.out, atol=1e-5))
 
 # %% [markdown]
-# `decode_kernel` multiplies and sums instead of calling `tl.dot`. It has two rows, and a matrix instruction works on at
-# least 16 (lesson 07), so most of it would multiply padding. `course_lib`'s kernel has both ways (`if DOT`, below).
-# Where Triton makes a matrix instruction of `tl.dot`, the library pads the rows to 16 and calls `tl.dot`. On other
-# chips it multiplies and sums.
+# `decode_kernel` multiplies and sums instead of calling `tl.dot`. Its `q` has two rows here, and a matrix instruction
+# works on at least 16 (lesson 07), so most of it would multiply padding. `course_lib`'s kernel has both ways (`if DOT`,
+# below). Where Triton makes a matrix instruction of `tl.dot`, the library pads the rows to 16 and calls `tl.dot`. On
+# other chips it multiplies and sums.
 #
 # In the sum for `acc`, `v` is the first factor on purpose. With the other order and 16 rows or more, Triton compiles
 # the sum as a product of matrices, which a GPU computes in TF32 (lesson 07).
@@ -270,10 +270,10 @@ reads_view = block_reads_view(**block_reads(log, batch.block_tables, batch.seq_l
 reads_view
 
 # %% [markdown]
-# Sequences 0 and 1 share the blocks of their prompt, and each of them reads these blocks: a program does not know of
-# other programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are kernels
-# that compute sequences with a common prefix together; FlashInfer calls it cascade attention.) Of a last block only the
-# filled slots are read.
+# Sequences 0 and 1 share the blocks that their prompt fills, and each of them reads these blocks: a program does not
+# know of other programs. (On a GPU the second one may find them in the L2 cache, which all programs share. There are
+# kernels that compute sequences with a common prefix together; FlashInfer calls it cascade attention.) Of a last block
+# only the filled slots are read.
 #
 # ## A long context
 #
@@ -328,9 +328,9 @@ for num_parts in (1, 2, 4, 8, 16):
           f"more bytes, the same output: {torch.allclose(merged, whole, atol=1e-5)}")
 
 # %% [markdown]
-# All 500 tokens are in 32 blocks, so none of these parts is empty. With 480 tokens the last two of 32 blocks hold no
-# token, and with 100 tokens 25 blocks hold none. Then some parts are empty. What does the merge give with the guard,
-# and without it?
+# The 500 tokens need all 32 blocks, so none of these parts is empty. With 480 tokens the last two of 32 blocks hold no
+# token, and with 100 tokens 25 blocks hold none. Then a part can be empty. What does the merge give with the guard, and
+# without it?
 
 # %%
 import warnings
@@ -348,7 +348,7 @@ for tokens_now, num_parts in ((480, 8), (480, 16), (100, 2), (100, 16)):
 # is wrong. Each part costs bytes for its output and its log-sum-exp, as the first table shows.
 #
 # Here are the parts in `course_lib`'s kernel: one sequence of 100 tokens in 4 parts, two KV heads, in tiles of 32
-# tokens. The last steps are the merge. Which programs read the least?
+# tokens. The last steps are the merge. Which of the programs before the merge read the least?
 
 # %%
 from course_lib.attention.kernels import paged
@@ -361,7 +361,7 @@ parts_view = block_reads_view(**block_reads(log, short, [100]))
 parts_view
 
 # %% [markdown]
-# The two programs of part 3 read the least: four tokens, all in block 10.
+# Before the merge, the two programs of part 3 read the least: four tokens, all in block 10.
 #
 # How many parts are best? `course_lib` chooses from shapes: the number of sequences and KV heads, the longest possible
 # sequence, and the number of multiprocessors. It does not look at `seq_lens`. A launch puts a kernel into a queue, and
@@ -384,10 +384,10 @@ chart("Programs of a decode step of a Llama 3 8B, sequences of up to 32,768 toke
       x="requests in the step", y="programs", log="y", reference={"132 multiprocessors": ("y", 132)})
 
 # %% [markdown]
-# `decode_splits` takes the most parts with which all programs run at once, but at most 64 a sequence. (One
-# multiprocessor of an H200 has room for five programs of this kernel.) With more parts, some programs would begin when
-# most have ended. From 64 requests on there is one part each. And what do parts bring? One layer's attention for one
-# long sequence, recorded on an H200:
+# `decode_splits` takes the most parts with which all programs run at once, but at most 64 for a sequence, and at least
+# one. (One multiprocessor of an H200 has room for five programs of this kernel.) With more parts, some programs would
+# wait until others have ended. From 64 requests on there is one part each. And what do parts bring? One layer's
+# attention for one long sequence, recorded on an H200:
 
 # %%
 from course_lib.recorded import recorded
@@ -610,11 +610,12 @@ for name, t in times.items():
     print(f"{name:<32}{1e6 * t:8.0f} µs, {t / times['attend alone, all in one piece']:.1f} times")
 
 # %% [markdown]
-# The gather also allocates new memory for the pieces each time. And on an H200? The table has three ways, in GB of keys
-# and values a second: the keys and values are counted once, whatever else is moved. Look at the dtypes: the exercise's
-# kernel computes in float32 and the other two in bfloat16, so for the same tokens it has to read twice the bytes. So a
-# column does not say which way is faster. The cell below the table computes the time. (The column `parts` is from an
-# earlier rule than that of `decode_splits` above.)
+# The count of bytes said about 3 times. Here it can be another number: the gather also allocates new memory for the
+# pieces each time. And on an H200? The table has three ways, in GB of keys and values a second: the keys and values are
+# counted once, whatever else is moved. Look at the dtypes: the exercise's kernel computes in float32 and the other two
+# in bfloat16, so for the same tokens it has to read twice the bytes. So the larger number of GB a second is not always
+# the faster way. The cell below the table computes the time. (The column `parts` is from an earlier rule than that of
+# `decode_splits` above.)
 
 # %%
 recorded("08", 0)
@@ -631,9 +632,9 @@ for i, (count, length_each) in enumerate(zip(requests, each)):
 
 # %% [markdown]
 # With 65,536 tokens or more, over all requests, gathering first takes 2.8 to 3.8 times as long as `course_lib`'s
-# kernel: the count of bytes said 3. The exercise's kernel is `decode_kernel` without the log-sum-exp. For one request
-# it has eight programs, and it reads float32. What `course_lib` adds is the list above: parts, larger tiles, and loads
-# that are under way while the tile before is computed.
+# kernel: the count of bytes said about 3. The exercise's kernel is `decode_kernel` without the log-sum-exp. For one
+# request it has eight programs, and it reads float32. What `course_lib` adds is the list above: parts, larger tiles,
+# and loads that are under way while the tile before is computed.
 #
 # ## Break it
 #

@@ -11,9 +11,9 @@
 #    stopped, and the check says at which offsets. Where the mask of a load is false and it has no `other`, a lane is
 #    nan. Some cases run with the programs in other orders: two programs must not store different numbers in one place,
 #    and none may load what another one stores. At the end the kernel is compiled for a GPU that need not be here,
-#    because the interpreter takes more than the compiler does.
-# 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would not notice an
-#    access outside.
+#    because the interpreter accepts more than the compiler does.
+# 3. **The same kernel, compiled**, on a GPU. A few cases are interpreted there as well, by a second Python: a GPU would
+#    not notice an access outside.
 #
 # The check says which rungs it saw, and what it could not verify on this machine. Take rung 1 first, then write the
 # kernel above and launch it instead. The kernel's arguments are yours to choose.
@@ -165,8 +165,9 @@ check("08.paged_decode", paged_decode)
 
 # %% [markdown]
 # **Your own kernel in the engine.** `Engine(model, attention=…)` takes a function that is called in each layer of every
-# step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, prompts to
-# the course's. If you have passed `04.allocator`, the block tables that your kernel follows are made by your allocator:
+# step, with the arguments of `paged_attention`. Steps in which every request brings one token go to yours, all others
+# to the course's. If you have passed `04.allocator`, the block tables that your kernel follows are made by your
+# allocator:
 
 # %% tags=["nbval-ignore-output"]
 parts = load_parts("04.allocator")
