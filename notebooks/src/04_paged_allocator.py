@@ -187,8 +187,8 @@ for num_blocks in (1_000, 1_000_000):
 # ## Slots: where keys and values go
 #
 # So far there is only the ledger. The tensors are in the **pool**, `KVPool`, which knows blocks and slots and nothing
-# else. The keys and values of new tokens are *scattered* to their slots. Those of a sequence are *gathered* through its
-# block table.
+# else. The keys and values of new tokens are *scattered*: each is written to its slot, wherever that is. Those of a
+# sequence are *gathered*: read through its block table into one piece, in order.
 #
 # `pool.k` and `pool.v` have the shape `[num_layers, num_blocks, block_size, num_kv_heads, head_dim]`. In one layer,
 # `flatten(0, 1)` joins the blocks to one row of slots.
@@ -296,7 +296,7 @@ view
 # - **Step 11.** R1 has ended, and its five blocks are free. At step 17 all five are in the tables of R0, R2, R3 and R4.
 # - **Step 15.** R5 arrives. Its prompt needs four blocks, and one is free. It gets None and waits.
 # - **Step 17.** No block is free. R3 needs one for its next token, gets None and stands still for two steps. At step 19
-#   R0 ends, and R3 and R5 go on.
+#   R0 ends, R3 goes on, and R5 starts.
 # - **Step 21.** R5 has blocks that R0 held. Its table is 12, 4, 3, 2, 1: only the table knows the order of the
 #   sequence.
 #
@@ -388,8 +388,8 @@ chart("What a block size costs",
             reference={"16": ("x", 16)}))
 
 # %% [markdown]
-# Neither curve shows one best size. So we measure two times on this machine: of `append_slots(1)`, for a token, and of
-# a gather, for a layer.
+# Neither curve shows one best size. So we measure on this machine how long `append_slots(1)` takes, for one token, and
+# how long a gather takes, for one layer.
 
 # %% tags=["nbval-ignore-output"]
 def best_of(act, repeats=7):
@@ -415,7 +415,8 @@ for size in sizes:
     print(f"{size:>10} {best_of(lambda: grow(size)) / 1024 * 1e6:>13.2f} µs {gathering * 1e6:>29.0f} µs")
 
 # %% [markdown]
-# Up to blocks of 8 or 16 tokens the time of the ledger falls. With larger blocks it grows again: `append_slots` lists
+# The ledger takes least time with blocks of a middle size. (A single line can be off: other programs run on the
+# machine, too.) With blocks of 1 token, each token needs an allocation. With very large blocks, `append_slots` lists
 # the slots of the whole last block and returns one of them. (`append_own_slot` is a shorter way.) The gather on a CPU
 # depends less on the block size: it always copies all keys and values, in every layer of every step. The kernel of
 # lesson 08 does not gather: it reads the blocks where they are. Recorded on an H200:
@@ -427,9 +428,9 @@ recorded("04")
 
 # %% [markdown]
 # GB/s are bytes of keys and values, counted once, per second. To gather first means to read them, write them in order,
-# and read them again: three times the bytes. (The rest of the difference is the code: operations of torch, not one
-# kernel.) Following the table is about as fast with blocks of one token as with blocks of 256: 4,299 and 4,220. The 128
-# numbers of a key of one head lie side by side in a block of any size.
+# and read them again: three times the bytes. (It is more than three times slower. It also runs several operations of
+# torch instead of one kernel.) Following the table is about as fast with blocks of one token as with blocks of 256:
+# 4,299 and 4,220. The 128 numbers of a key of one head lie side by side in a block of any size.
 #
 # So why 16, and not 4? With blocks of 4, 0.3 % of the memory is wasted instead of 1.4 %, and 30.2 requests run at once
 # instead of 30.0. That is paid for with work for each block: the tables are four times as long, the allocator allocates

@@ -209,7 +209,7 @@ print(f"the same tokens as alone: {as_alone(six, outputs)}")
 # `Scheduler.schedule` has the two parts of `Small`, and one before them: a more important request may preempt a running
 # one. That part comes below, with priorities. `self.waiting` is the **policy**: it holds the waiting requests and says
 # which is next. Here it is first come, first served. If a request is preempted because memory is short, `is_short` is
-# set.
+# set. (`move_copies` hands over the copies of copy-on-write, lesson 05. `_record` writes the trace.)
 
 # %%
 show(Scheduler.schedule)
@@ -221,7 +221,8 @@ show(Scheduler.schedule)
 # - With overlapped scheduling (lesson 13) a step is scheduled while the one before is still computed: that one is *in
 #   flight*. The newest token of a request is not known then: it is `pending`.
 # - `drafts` belong to speculative decoding (lesson 15). Here there are none.
-# - A request that runs alone must find room. `lost_blocks` is the error for an allocator that has lost blocks.
+# - A request that runs alone must find room: the engine refuses a request that does not fit into all blocks.
+#   `lost_blocks` is the error for an allocator that has lost blocks.
 # - The last lines tell the runner only of blocks that are new to it.
 
 # %%
@@ -262,9 +263,9 @@ view
 # - **Step 9.** e arrives. Its 30 tokens need eight blocks, and two are free.
 # - **Step 12.** a needs a block for its next token, and none is free. d was admitted last, so d is preempted: 17
 #   computed tokens are lost.
-# - **Step 18.** The same again, and now c was admitted last: 36 tokens. Only a and b run. The request that was admitted
-#   first is never preempted for another, so it finishes, and then another request is the first. So no request is
-#   preempted for ever.
+# - **Step 18.** Now c needs a block for its next token. c itself was admitted last, so c is preempted: 36 tokens. Only
+#   a and b run. The request that was admitted first is never preempted for another, so it finishes, and then another
+#   request is the first. So no request is preempted for ever.
 # - **Step 21.** b has finished, and c is admitted again. The 22 tokens of its prompt and its 15 output tokens are
 #   computed like one prompt, in two pieces. Then d, and then e: the queue is in the order of arrival, and c and d
 #   arrived before e.
@@ -303,7 +304,7 @@ for how in ("recompute", "swap"):
 # efficiently. In the vLLM paper swap is much slower than recompute with small blocks, since many small copies do not
 # use the full bandwidth between CPU and GPU. With blocks of 16 to 64 tokens the two are about equal ([arXiv
 # 2309.06180](https://arxiv.org/abs/2309.06180), section 7.3). Today's vLLM recomputes, because that has "lower
-# overhead" in it (docs/configuration/optimization.md).
+# overhead" in it (docs/configuration/optimization.md). "In time" below has both ways, measured on an H200.
 #
 # ## Admission
 #
@@ -407,8 +408,8 @@ inversion
 # in the order of the queue: *novel* in step 9, *saga* in step 11.
 #
 # Now the other side. What happens to an unimportant request if important ones keep arriving? Here one arrives every
-# third step and runs for six steps. So from step 4 on two of them run at any time, as long as new ones arrive. The
-# unimportant request, *minor*, arrives in step 2.
+# third step and runs for six steps. So if they go first, two of them run at any time from step 4 on, as long as new
+# ones arrive. The unimportant request, *minor*, arrives in step 2.
 
 # %%
 predict("11.starve", "If twice as many important requests arrive, how much later is the unimportant one done under Priority?",
@@ -540,7 +541,7 @@ chart("The counters of the fair policy after each step", lines, x="step", y="wei
 # which A's counter is then. It stays there while A's three requests decode and A's counter rises to 118. In step 15 two
 # requests of A have finished, and the lower counter is B's: b0 is admitted, which adds 8 for its prompt, and then b1.
 # Before step 16 A has 120 and B has 78, so the third place goes to b2. Without the lift B would have had 0. The choice
-# would be the same here, but B could be given 118 before A is next.
+# would be the same here, but B could be given service of about 118 before A is next.
 #
 # How far apart can two clients get that both have requests waiting all the time? A asks for long outputs, B for short
 # ones. All requests arrive in step 1, so no counter is lifted, and counter and service are the same. From the vertical
@@ -604,8 +605,8 @@ for tokens in (1, 8, 64, 256, 1024):
 
 # %% [markdown]
 # A step has a fixed cost, with few tokens or many. A very small budget pays it for few tokens. With many tokens the
-# time grows with the tokens. On an H200, with the shape of Llama 3 8B, beside the least time: reading the weights once,
-# or multiplying with them (lesson 09):
+# time grows with the tokens. Below are steps on an H200, with the shape of Llama 3 8B, beside the least time: that of
+# reading the weights once, or that of multiplying with them, whichever is longer (lesson 09):
 
 # %%
 from course_lib.kvcache.catalogue import MODELS
@@ -621,12 +622,13 @@ for tokens, ms in zip(steps.column("tokens"), steps.column("ms a step")):
 print(f"reading and multiplying take the same time at {PEAK / BANDWIDTH:.0f} tokens")
 
 # %% [markdown]
-# The fixed cost is reading the weights. By the bound, the first 181 tokens of a step take no longer than one. The
-# recorded steps of 16 and 64 tokens take 6.1 and 6.0 ms, and a step of one token, a decode step, takes 4.8 ms.
+# By the bound, the fixed cost is reading the weights, 3.5 ms, and a step of 181 tokens takes no longer than a step of
+# one. In the recording, prompts of 16 and 64 tokens take 6.1 and 6.0 ms. They take about the same time, too. A step of
+# one token, which is a decode step, takes 4.8 ms.
 #
 # By the bound a step of 512 tokens takes nearly three times as long as a step of one, and so it does. From there on the
-# recorded time grows with the tokens, and it is above the bound: 25.3 ms beside 19.9, and 220.4 beside 159.1. (The bound
-# leaves out attention and norms.)
+# recorded time grows about as the number of tokens. It is above the bound in every line: 25.3 ms beside 19.9, and 220.4
+# beside 159.1. (The bound leaves out attention and norms.)
 #
 # The same engine with 32 sequences that decode, when a long prompt arrives. A gap is the time between two tokens of a
 # sequence:
@@ -636,8 +638,9 @@ recorded("11", 1)
 
 # %% [markdown]
 # With a budget of 512 the longest gap is 19.1 ms, and the usual one 4.8 ms. With 8,192 the TTFT of the prompt is
-# shorter, 220 ms instead of 299 ms, and all 32 sequences wait 170 ms once for a token. A budget of 256 makes the longest
-# gap shorter, 12.2 ms. But the prompt needs twice as many steps, and each reads the weights: its TTFT is 392 ms.
+# shorter, 220 ms instead of 299 ms, and all 32 sequences wait 170 ms once for a token. A budget of 256 makes the
+# longest gap shorter, 12.2 ms. But the prompt needs about twice as many steps, and each reads the weights: its TTFT is
+# 392 ms.
 #
 # And the two ways to preempt. The last column is what both copies would need for swap to take as long as recompute:
 

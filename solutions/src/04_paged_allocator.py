@@ -31,7 +31,7 @@ _ = setup(quiet=True)
 # - `fork(block_ids)` adds one holder to each block. The list may name a block twice; that adds two. A block that is
 #   free, or an id that does not exist (-1 is one), raises `LedgerError`, and no holder is added.
 # - `free(block_ids)` takes one holder from each block. A block without a holder is free again. If the list names a
-#   block more often than it has holders, or an id that does not exist, it raises `LedgerError`, and no block is freed.
+#   block more often than it has holders, or an id that does not exist, it raises `LedgerError`, and no holder is taken.
 # - `num_free` (an attribute or a property, read without brackets) is the number of free blocks. `ref_count(block_id)`
 #   is the number of holders of a block. `num_blocks` and `block_size` are attributes.
 # - `check_integrity()` raises `IntegrityError` if a block is in the free list twice, if a block is free and has
@@ -110,7 +110,7 @@ class BlockAllocator:
 check("04.allocator", BlockAllocator)
 
 # %% [markdown]
-# Your allocator under the paged cache, one line, and the bundled model writes on it:
+# The paged cache takes your allocator in one line, and the bundled model writes with it:
 
 # %% tags=["raises-exception"]
 from course_lib.decoding import generate_cached
@@ -122,7 +122,7 @@ cache = PagedCache(KVPool(model.config, 24, 4, model.device, model.dtype), Block
 print(wrapped(tokenizer.decode(generate_cached(model, prompt, SamplingParams(max_tokens=40), cache))))
 
 # %% [markdown]
-# And under the memory view, one line as well: `trace.watch(BlockAllocator(24, 4))`. Eight requests come, grow and go.
+# The memory view takes it in one line, too: `trace.watch(BlockAllocator(24, 4))`. Eight requests come, grow and go.
 
 # %% tags=["raises-exception"]
 from course_lib.kvcache.fragmentation import draw_requests, simulate_paged
@@ -144,7 +144,8 @@ memory_view(trace)
 #   empty list and allocates nothing. If too few blocks are free, it returns None and changes nothing.
 # - `slot(position)` returns the slot of the token at this position. If there is no such token, it raises
 #   `ParameterError`, also for a negative position.
-# - `free()` frees all blocks and leaves the table empty. On a table without blocks it does nothing.
+# - `free()` frees all blocks and leaves the table empty. On a table without blocks it does nothing. (The library's
+#   table raises `LedgerError` when it is freed a second time. Yours does not.)
 # - `block_ids` is the list of its blocks, in the order of the sequence. `num_tokens` is the number of its tokens, an
 #   int.
 

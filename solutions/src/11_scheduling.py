@@ -98,8 +98,8 @@ timeline_view(engine.trace, memory=False)
 
 # %% [markdown]
 # In step 10 of the view. d is behind c in the queue. c needs a whole step for its prompt, so it waits until no request
-# decodes, and d waits with it. The next exercise admits c at once, a piece at a time. (vLLM counts its `token_budget`
-# down in the same way, in `Scheduler.schedule`.)
+# decodes, and d waits with it. The next exercise admits c much earlier, a piece at a time. (vLLM counts its
+# `token_budget` down in the same way, in `Scheduler.schedule`.)
 
 # %% [markdown]
 # ## 11.chunked_prefill · A prompt in pieces
