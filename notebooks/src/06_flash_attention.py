@@ -69,7 +69,7 @@ for tokens in (256, 8192, 131_072):
 # For 131,072 tokens, one head of one layer has 34 GB of scores in bfloat16.
 #
 # `standard_attention` makes this matrix. This lesson compares it with three other algorithms. All four return the same
-# output up to rounding.
+# output up to rounding: the course's tests compare them.
 
 # %%
 with torch.inference_mode():
@@ -207,7 +207,7 @@ show(flash_attention_v2)
 #
 # The last three compute the softmax of a row in pieces. FlashAttention does it in one kernel, so that no score is
 # written to slow memory. FlashAttention-2 changed the order of the loops, and it divides by the sum only once, at the
-# end.
+# end. We count without a mask first: such attention is called **bidirectional**, every query sees every key.
 
 # %%
 predict("06.chunked", "Chunked attention never holds the whole matrix. Does it move fewer bytes than standard attention?",
@@ -241,9 +241,9 @@ for name in algorithms:
 # %% [markdown]
 # *Extra memory* is the slow memory used beside q, k, v and the output. Chunked attention needs little of it, and yet
 # moves more than twice the bytes of standard attention. *Scalings* counts how often a number of the output is
-# multiplied by `alpha` or divided by `l_i`: work that the **matrix units** of a GPU, which only multiply matrices,
-# cannot do. FlashAttention-2 divides only at the end, and has a little more than half of the scalings of
-# FlashAttention.
+# multiplied by `alpha` or divided by `l_i` (in chunked attention: multiplied by the weight of its partial result). The
+# **matrix units** of a GPU only multiply matrices, and cannot do this work. FlashAttention-2 divides only at the end,
+# and has a little more than half of the scalings of FlashAttention.
 #
 # How do memory and bytes moved grow with the length of the sequence?
 
@@ -264,8 +264,8 @@ chart("Memory and bytes moved against the length of the sequence",
 
 # %% [markdown]
 # Only standard attention takes memory that grows with the square of the length. The *bytes moved* grow about fourfold
-# for all of them: each tile of queries still needs each tile of keys. By what factor FlashAttention-2 moves fewer
-# depends on the size of the tile, and so on how much fast memory there is:
+# for all of them: each tile of queries still needs each tile of keys. How many times fewer bytes FlashAttention-2 moves
+# than standard attention depends on the size of the tile, and so on how much fast memory there is:
 
 # %%
 standard = metered("standard", 1024).bytes_moved
@@ -289,8 +289,8 @@ predict("06.skip", "64 tokens, causal, in 8 x 8 tiles of 8 x 8. How many of the 
 
 # %% [markdown]
 # First the order of FlashAttention: the outer loop takes a tile of keys, the inner loop goes through the queries. Watch
-# the column *out*: an output is written again for every tile of keys. It is unfinished (hatched) until the last tile of
-# keys that its queries see. (The bytes written begin with the zeros from which the output starts.)
+# the column *out*: an output is written again for every tile of keys that its queries see. It is unfinished (hatched)
+# until the last of these tiles. (The bytes written begin with the zeros from which the output starts.)
 
 # %%
 from course_lib.viz import tiles_view
@@ -325,7 +325,8 @@ for name in ("FlashAttention", "FlashAttention-2"):
 # it takes every value between the two. So these two corners decide. For **packed documents** (many sequences in one
 # tensor, which must not see each other) compare the documents of the tile's first and last row and of its first and
 # last column. `cu_seqlens` stands for cumulative sequence lengths: `(0, 20, 48)` says where each document begins, and
-# where the last one ends. Here are four masks of 48 tokens, in tiles of 6 × 6. The packed documents are causal too.
+# where the last one ends. Here are four masks of 48 tokens, in tiles of 6 × 6: `·` is none, `▪` some, `■` all. The
+# sliding window and the packed documents are causal too.
 
 # %%
 masks = {"causal": Mask(), "sliding window of 12": Mask(window=12),
@@ -341,8 +342,8 @@ print("   ".join(f"{count} of 64 loaded".ljust(21) for count in loaded))
 
 # %% [markdown]
 # With the sliding window (Mistral 7B, arXiv 2310.06825) no row of tiles loads more than three tiles here, so the work
-# grows linearly with the length of the sequence. Packed documents are what a server has in every step. We check one of
-# the masks against the rule for single pairs:
+# grows linearly with the length of the sequence. A server, too, puts the tokens of many requests into one tensor
+# (lesson 10). We check one of the masks against the rule for single pairs:
 
 # %%
 packed = Mask(cu_seqlens=(0, 20, 48))
@@ -383,8 +384,9 @@ print("averaged without weights, the same:", torch.allclose(plain, whole, atol=1
 # q, k, v, the output and one lse a row. In the backward pass it computes every weight **again**, as exp(score − lse).
 #
 # Here is the gradient in five steps, for one query q: scores $s_j = q \cdot k_j / \sqrt d$, weights
-# $p_j = e^{s_j - lse}$, output $o = \sum_j p_j v_j$. The layer above gives $do$, the gradient of the loss by $o$.
-# Capital letters are the matrices of all rows, and `*` multiplies number by number.
+# $p_j = e^{s_j - lse}$, output $o = \sum_j p_j v_j$. The layer above gives $do$, the gradient of the loss by $o$;
+# $dv_j$, $dp_j$ and the others are named in the same way. Capital letters are the matrices of all rows, and `*`
+# multiplies number by number.
 #
 # 1. **Values.** $v_j$ enters $o$ times $p_j$, so $dv_j = p_j \, do$. Over all queries, this is summed: `dV = Pᵀ dO`.
 # 2. **Weights.** $p_j$ enters $o$ times $v_j$, so $dp_j = do \cdot v_j$: `dP = dO Vᵀ`.
@@ -572,10 +574,10 @@ recorded("06")
 recorded("attention", 1)
 
 # %% [markdown]
-# It is one algorithm, and there is up to a factor of two between its implementations. At 2,048 tokens the faster two are
-# above the bound of our count for tiles of 128 × 128. Our count lets every program read its keys from slow memory. A GPU also
-# has a cache between the two memories: when several programs read the same keys, the later ones can get them from
-# there.
+# It is one algorithm, and between its implementations there is a factor of 1.5 to about 2. At 2,048 tokens the faster
+# two are above the bound of our count for tiles of 128 × 128. Our count lets every program read its keys from slow
+# memory. A GPU also has a cache between the two memories: when several programs read the same keys, the later ones can
+# get them from there.
 #
 # ## Break it
 #

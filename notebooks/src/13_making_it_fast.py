@@ -93,10 +93,10 @@ recorded("13", 0)
 
 # %% [markdown]
 # One sequence takes 30 ms (the column *eager*), a hundred times its limit. The next column is the same kernels in one
-# **CUDA graph**: the CPU asks the GPU once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So for
-# about 27 of the 30 ms the GPU had nothing to do. (With 64 and 256 sequences the eager steps also chose tokens at
-# T = 0.6, row by row, and their kernels were not counted. The last two columns are parts of the graph. The limit of one
-# sequence was rounded to 0.30.)
+# **CUDA graph**: the CPU asks the GPU once to run all of them, in place of 776 times. Then the step takes 2.53 ms. So
+# for about 27 of the 30 ms the GPU had nothing to do. (With 64 and 256 sequences the eager steps also chose tokens, row
+# by row at a temperature T = 0.6, and their kernels were not counted. The last two columns are parts of the graph. The
+# limit of one sequence was rounded to 0.30.)
 #
 # ## Where the time goes
 #
@@ -161,7 +161,7 @@ print(f"{plain['linear'] / plain.total():.0%} of them are products with weights"
 # is a sum over all launches of one kernel, or of one kind of kernels.
 #
 # - What is the hatched part, and where is it in the second row?
-# - Which part of the second row is larger than the limit by itself?
+# - Which two parts of the second row are each larger than the limit?
 # - The third row is where this lesson ends. Which part of it is larger than the limit by itself?
 
 # %%
@@ -192,7 +192,7 @@ for step in steps_of_one_sequence():
 # %% [markdown]
 # In row 1 a faster kernel would hardly help: nearly all of the time passes without one. In the graph the CPU no longer
 # stands between two kernels. (Short gaps remain. The recording of rows 2 and 3 does not tell them from the kernels.)
-# There the products are larger than the limit.
+# There two parts are larger than the limit: the products, and the small kernels (norms, rotation, gate, sums).
 #
 # The beginning of a step as in row 3, in order (768 tokens here, 843 in row 3). After five small kernels come layers of
 # seven: four products, the rotation, attention and its merge. A kernel may start while the one before it still runs, load
@@ -542,7 +542,7 @@ both
 # ## Products of few rows
 #
 # In row 2 of the first strip the products took 1.27 ms, 4.2 times the limit. Why does torch's product (cuBLAS) leave
-# three quarters of the bandwidth unused? One reason is the number of programs.
+# more than three quarters of the bandwidth unused? One reason is the number of programs.
 #
 # A kernel for products cuts the *output* into tiles, and gives each tile to one program. With thousands of rows there are
 # enough tiles. With one row the output of the q/k/v product is 1 × 4,096. How many programs does that give, for 132
@@ -560,8 +560,9 @@ for name, (n, k) in shapes.items():
 
 # %% [markdown]
 # With tiles of 64 columns, the o product is 16 programs, and 116 of 132 multiprocessors have nothing to read. A library
-# may let several programs share a tile, each over a part of k, and another kernel adds their parts (**split-K**; the
-# recorded step of 64 sequences, below, has a `splitKreduce_kernel`).
+# may let several programs share a tile. Each takes a part of the numbers that are multiplied and summed for an output,
+# and another kernel adds the parts (**split-K**, K being the length of these sums; the recorded step of 64 sequences,
+# below, has a `splitKreduce_kernel`).
 #
 # `few_rows` gives a program some whole rows of the *weight*, and asks for all of them at once; the last column has its
 # programs. Then it multiplies and sums, without matrix units.
@@ -605,13 +606,15 @@ for rows in (1, 4, 16, 64):
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# A CPU does few operations a second, so more rows soon cost more time. (With one row the share can be above 100 %: then a
-# product reads faster than the sum.) On a GPU reading the weights stays the limit for longer (lesson 09): in the steps
-# below, the products of 64 sequences take less than twice the time of those of one.
+# A CPU does few operations a second, so more rows soon cost more time. (With one row the share can be above 100 %: then
+# a product reads faster than the sum. With 4 rows the time can lie between the two guesses: compare the first two
+# lines.) On a GPU reading the weights stays the limit for longer (lesson 09): in the steps below, the products of 64
+# sequences take less than twice the time of those of one.
 #
 # ## All four batch sizes
 #
-# The engine of this lesson's end, with 1, 8, 64 and 256 sequences. Select a colour by clicking on it.
+# The engine of this lesson's end, with 1, 8, 64 and 256 sequences. Select a colour by clicking on it. (Hatched is the
+# rest of the step: no kernel runs, or one that the recording does not list.)
 #
 # - At which sizes do the products take the most time, and what takes their place at the others?
 # - At which size is the step farthest from its limit, and which part is above the limit by itself?
@@ -783,9 +786,9 @@ for name, (outputs, computed, calls) in runs.items():
     print(f"{name:>18}: the same tokens: {outputs == runs['in turn'][0]}, {computed} tokens computed, {calls} calls of step()")
 
 # %% [markdown]
-# No request here ends by a stop token, so the same number is computed. The overlapped engine needs one call more, because
-# the first one returns nothing. (`enforce_eager=True`, the same name as in vLLM, turns graphs and fused kernels off. On a
-# CPU it changes nothing.) Now with a token that some of these texts contain as a stop token:
+# No request here ends by a stop token, so the same number is computed. The overlapped engine needs one call more,
+# because the first one returns nothing. (`enforce_eager=True`, the same name as in vLLM, turns graphs and fused kernels
+# off. On a CPU it changes nothing.) Now a token that occurs often in these texts is made a stop token:
 
 # %%
 often = Counter(token for tokens in together for token in tokens[4:20]).most_common(1)[0][0]
@@ -806,10 +809,10 @@ print(f"{ended} of 8 end by the stop token; the same tokens: {stopped['in turn']
 #
 # ## Memory before blocks
 #
-# Graphs, activations and logits need memory too. A server that gives all free memory to the KV cache has none left for
-# them. So it first finds out what a step needs, and makes the pool from what is left (`gpu_memory_utilization`). The
-# course's engine runs the largest possible step once and reads the peak, as vLLM's profile run does:
-# `engine/step_memory.py`. The largest part can be counted:
+# Graphs, logits and **activations** (the results of the operations inside a step) need memory too. A server that gives
+# all free memory to the KV cache has none left for them. So it first finds out what a step needs, and makes the pool
+# from what is left (`gpu_memory_utilization`). The course's engine runs the largest possible step once and reads the
+# peak, as vLLM's profile run does: `engine/step_memory.py`. Without a GPU we can count weights, activations and logits:
 
 # %%
 GB, budget, most = 1e9, 16_384, 256  # max_num_batched_tokens, max_num_seqs
@@ -825,8 +828,10 @@ for name, total in (("T4, 16 GB", 16 * GB), ("L4, 24 GB", 24 * GB), ("H100, 80 G
 # %% [markdown]
 # ## Prefill on Hopper
 #
-# A prompt has thousands of rows, and there arithmetic is the limit (lesson 06). The course's kernel for Hopper
-# (`attention/kernels/hopper.py`) is written in **Gluon**, the lower level of Triton, where one says which warps do what:
+# A prompt can have thousands of tokens. Then arithmetic is the limit of its products (lesson 02), and its attention
+# does many more operations for each byte than that of a decode step (lesson 06). The course's kernel for Hopper
+# (`attention/kernels/hopper.py`) is written in **Gluon**, the lower level of Triton, where one says which warps do
+# what:
 #
 # - one warp loads tiles of K and V by the **TMA**, a unit that copies a whole tile by one instruction;
 # - two groups of four warps compute, each on 64 rows of queries: one can be in its softmax while the other uses the
@@ -930,10 +935,11 @@ if machine.triton != "absent":
 # Both compile for all six. Sixteen rows of 1,024 numbers are 16 loads of 16 bytes for each of 128 threads, and x is one
 # more. (On the MI300X a program of four warps has 256 threads, and 8 loads are enough.)
 #
-# The course's tests compile every kernel of the library, with the tiles of its tables, for these and the RTX 5090, and
-# hold each to its chip's shared memory (`tests/kernels_compile`). **What was run:** the attention kernels ran on H100 and
-# H200, the fused kernels and the graphs on H200. **What was not run:** on a T4, A100, L4, B200 or any AMD GPU they were
-# only compiled. That they compile and fit says nothing of their speed there.
+# The course's tests compile the library's kernels for attention, for the fused model and for choosing tokens, with the
+# tiles of its tables, for these chips and the RTX 5090, and hold each to its chip's shared memory
+# (`tests/kernels_compile`). **What was run:** the attention kernels ran on H100 and H200, the fused kernels and the
+# graphs on H200. **What was not run:** on a T4, A100, L4, B200 or any AMD GPU they were only compiled. That they
+# compile and fit says nothing of their speed there.
 #
 # ### NVIDIA, AMD, Intel, ASICs: what changes
 #

@@ -196,7 +196,8 @@ def tile_mask(rows, cols, causal, window, documents):
 check("06.tile_mask", tile_mask)
 
 # %% [markdown]
-# Your answers for 12 × 12 tokens in tiles of 2: a full square is seen as a whole, a small one in part.
+# Your answers for 12 × 12 tokens in tiles of 2: a full square is seen as a whole, a small one in part, and a dot not at
+# all.
 
 # %% tags=["raises-exception"]
 marks = {"all": "■", "some": "▪", "none": "·"}

@@ -29,8 +29,8 @@ except ImportError:  # not on this system: kernels can be written down, and not 
 # %% [markdown]
 # ## 13.bandwidth_use · What a step reads, and how fast
 #
-# A decode step reads weights and cache, and it cannot be faster than that takes. Count the bytes that one step must read,
-# and say which share of the bandwidth it reached.
+# A decode step reads weights and cache, and it takes at least as long as these reads. Count the bytes that one step
+# must read, and say which share of the bandwidth it reached.
 #
 # - `config` is a `ModelConfig`. You need `num_parameters`, `vocab_size`, `hidden_size`, `num_layers`, `num_kv_heads`,
 #   `head_dim` and `tie_embeddings`.
@@ -88,8 +88,8 @@ for step in (dict(zip(columns, row)) for row in rows):
 # ## 13.graph_buckets · Padded batch sizes
 #
 # A CUDA graph is captured for one batch size, and it reads and writes the same memory in each replay. So graphs are
-# captured for a few sizes only, and a step of n sequences runs at the next larger one. The rows after the n-th are
-# **padding**.
+# captured for a few sizes only, and a step of n sequences runs at the smallest of these that is at least n. The rows
+# after the n-th are **padding**.
 #
 # `GraphBuffers(most, width)` is that memory. `__init__` makes five tensors with `most` rows; this part is given. The
 # graphs read the memory of these tensors, so they stay the same objects with the same memory, and every step writes into
@@ -179,9 +179,8 @@ print("steps at each size:", dict(sorted(sizes.items())))
 # %% [markdown]
 # ## 13.fuse_norm · Addition and RMSNorm in one kernel
 #
-# In every layer, twice, the output of a product is added to the residual stream, and the sum is normed for the next
-# product. Write one function that does both: as a kernel it needs one launch, and can norm the sum without loading it
-# again.
+# In every layer, twice, the output of a product is added to the residual, and the sum is normed for the next product.
+# Write one function that does both: as a kernel it needs one launch, and can norm the sum without loading it again.
 #
 # - `x` and `residual` are `[rows, size]`, float32 or float16, both of the same dtype. Each may be a slice of a wider
 #   tensor: it has its own row stride, and the numbers of a row lie side by side. There is at least one row and one
@@ -193,9 +192,9 @@ print("steps at each size:", dict(sorted(sizes.items())))
 # - `summed` is x + residual.
 # - `normed` is summed / √(mean + eps) · weight, where mean is the mean of the squares of the sum, over its own row.
 #
-# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. Of float16, too, a
-# number of `normed` is rounded once, at the end, after it was multiplied by its weight; the sum may be rounded before it
-# is normed. `x`, `residual` and `weight` are not changed.
+# The computation is in float32, whatever the dtype is: the square of 300 does not fit into float16. With float16, too,
+# a number of `normed` is rounded once, at the end, after it was multiplied by its weight; the sum may be rounded before
+# it is normed. `x`, `residual` and `weight` are not changed.
 #
 #     fuse_norm(torch.tensor([[1., 4.]]), torch.tensor([[2., 0.]]), torch.tensor([1., 2.]), 0.5)
 #     summed is [[3., 4.]]; the mean is (9 + 16) / 2 = 12.5, with eps 13; normed is [[0.8321, 2.2188]]
