@@ -3,8 +3,8 @@
 #
 # - **You will** build a cache for keys and values, and the loop that uses it. Then you will look for the bugs of
 #   three wrong caches.
-# - **Why** with the cache no token goes through the model twice. Every server works like this, and most of the
-#   course is about where the cache is kept.
+# - **Why** with the cache no token goes through the model twice. Servers of language models work like this, and most
+#   of the course is about where the cache is kept.
 # - **Time** 50 minutes, and 90 for the exercises.
 # - **You need** lesson 01.
 # - **After it** you can say what a KV cache saves and what it costs, what TTFT and TPOT are, and where three kinds of
@@ -218,7 +218,8 @@ print(f"{'ratio':>10} {naive_work.tokens / cached_work.tokens:>14.1f} {naive_wor
 # %% [markdown]
 # The cached loop runs each token once: the 23 of the prompt and 31 new ones.
 #
-# Does the work of the next token still grow with the sequence? Here it is step by step. Step 0 is prefill.
+# Does the work of the next token still grow with the sequence? Here it is step by step. The view above
+# counts its steps from 1; from here on step 0 is prefill.
 
 # %%
 from course_lib.viz import chart, panel
@@ -429,9 +430,9 @@ for name, broken in (("off by one", off_by_one()), ("not reset", used), ("ignore
 # little. The text of the second one speaks of Olive, who is in the other prompt. From the text of the third one you
 # cannot tell what is wrong.
 #
-# `first_divergence` runs the same tokens through two caches, the first half as prefill and then one token at a time.
-# It compares what attention returns, layer by layer, and names the first place where the two differ by more than
-# rounding. The later differences can all come from this one. Step 0 is prefill.
+# `first_divergence` runs the same tokens through two caches: the first half as prefill (here 12 of the 23), then one
+# token at a time. It compares what attention returns, layer by layer, and names the first place where the two differ by
+# more than rounding. The later differences can all come from this one. Step 0 is prefill.
 
 # %%
 predict("02.moment", "In which step does the ignored cache first differ from a right one?",
@@ -482,8 +483,8 @@ guesses("02")
 #
 # <details><summary><b>3. You change one word in the middle of the prompt. Which keys and values can you still use?</b></summary>
 #
-# Those of the tokens before the word. The tokens after it attend to it, so their keys and values change in all layers
-# but the first, and must be computed again. Lesson 05 uses this: prompts that begin with the same tokens share the keys
+# Those of the tokens before the word. The tokens after it attend to it, so from the second layer on their keys and
+# values change, and must be computed again. Lesson 05 uses this: prompts that begin with the same tokens share the keys
 # and values of this beginning.
 # </details>
 #

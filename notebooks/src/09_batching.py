@@ -175,9 +175,9 @@ for context in (128, 1024, 8192):
 # Two of the lines end where the memory of the GPU is full. The line of 128 tokens ends at 1,024 sequences, where we
 # stop.
 #
-# - **128 tokens a sequence.** Up to 256 sequences throughput grows with the batch. From 256 to 1,024 it stays at 52,600
-#   tokens a second, because arithmetic is the limit, and a step takes four times as long. So the last 768 sequences
-#   bring nothing.
+# - **128 tokens a sequence.** Up to 256 sequences throughput grows with the batch. From 256 to 1,024 it stays at about
+#   51,300 tokens a second, because arithmetic is the limit, and a step takes four times as long. So the last 768
+#   sequences bring no throughput.
 # - **1,024 tokens.** Memory stays the limit. The cache grows with the batch, and is 70 % of what is read with 256
 #   sequences. From 256 to 930 throughput grows by 28 %, and a step takes 2.8 times as long.
 # - **8,192 tokens.** 116 sequences fill the memory. From 64 to 116 throughput grows by 9 %.
@@ -186,8 +186,8 @@ for context in (128, 1024, 8192):
 # `max_num_seqs` is that limit. More sequences fit, and less is read, if a token takes fewer bytes (grouped queries,
 # lesson 03). More fit without gaps (04) and with shared prompts (05).
 #
-# Steps like these under the roofline, whose **ridge** is the intensity at which reading and computing take the same
-# time (lesson 06):
+# The next picture shows such steps under the roofline. Its **ridge** is the intensity at which reading and computing
+# take the same time (lesson 06).
 
 # %%
 steps = [(f"{batch:,} sequence{'s' * (batch > 1)} of {context:,} tokens", *cost(llama, llama_weights, batch, context, 2))
@@ -258,8 +258,9 @@ for batch, ms, speed in zip(*(large_steps.column(name) for name in ("sequences",
 # times. So the step of 256 gives 71 times as many tokens a second as the step of one. It reads 3,099 GB/s; the memory
 # reaches 4.27 TB/s (the roofline above).
 #
-# These steps are not **launch-bound**: the engine records a step once as a CUDA graph and starts it with one call, where
-# torch starts hundreds of kernels one after the other (lesson 13). The same engine with the shape of a smaller model:
+# These steps are not **launch-bound**: the engine records a step once as a CUDA graph and starts it with one call,
+# where torch starts hundreds of kernels one after the other (lesson 13). The same engine with the shape of a smaller
+# model:
 
 # %%
 recorded("09", 2)
@@ -491,8 +492,8 @@ chart("Dynamic batches of at most 8, by timeout and rate of arrivals",
 # %% [markdown]
 # On the quiet server a longer timeout fills the batches, from 1.2 to 5.8 requests, and the average wait grows from 10
 # to 113 runs. On the busy server a timeout of 10 even shortens the wait, from 38 to 34 runs: its batches are fuller, so
-# there are fewer. With 200 it is 44. Most of it stays: requests wait for the end of the *running batch*. Lesson 10
-# shortens that.
+# there are fewer. With 200 it is 44. At all three rates requests wait with a timeout of 0, too: until the *running
+# batch* ends. Lesson 10 shortens that.
 #
 # ## Measure: time
 #
@@ -597,7 +598,7 @@ guesses("09")
 # arithmetic becomes the limit. And a static batch has idle rows.
 # </details>
 #
-# <details><summary><b>3. Throughput does not grow any more from 256 to 1,024 sequences. What happens to TTFT and to the time per output token?</b></summary>
+# <details><summary><b>3. Throughput does not grow any more from 256 to 1,024 sequences of 128 tokens. What happens to TTFT and to the time per output token?</b></summary>
 #
 # The time per output token grows fourfold, as a step does. TTFT depends on the load: with 1,024 batch slots a request
 # waits less for one, but each step that it waits for is longer. If no request waits at 256, a limit of 1,024 changes

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 16 · Serving
 #
-# - **You will** put the engine behind an address that every OpenAI client can talk to, stream its tokens, hang up on
-#   it, overload it, and look at its memory meanwhile.
+# - **You will** put the engine behind an address that OpenAI clients can talk to, stream its tokens, hang up on it,
+#   overload it, and look at its memory meanwhile.
 # - **Why** an engine that nobody can reach serves nobody. And clients hang up, read slowly, and come all at once: the
 #   server must be ready for that.
 # - **Time** 45 minutes, and two hours for the exercises.
@@ -125,6 +125,8 @@ print([choice["text"] for choice in stream("/v1/completions", asked)])
 # %% [markdown]
 # ## A front end that never blocks
 #
+# The **front end** is what stands between the connections and the engine.
+#
 # One thread runs the **event loop**: a function that goes from connection to connection and does what can be done at
 # once. It can hold thousands of connections, as long as nothing in it takes long. A step of the engine takes long. What
 # if the event loop called `engine.step()` itself?
@@ -155,10 +157,10 @@ for where in ("in the event loop", "in a thread"):
     print(f"{where:>17}: the other connection waited {max(waits):4.1f} ms at most")
 
 # %% [markdown]
-# While a step runs in the event loop, nothing else happens: nobody is accepted, no token is sent, no hang-up is
-# noticed. So the engine runs in a **thread** of its own. (Torch gives up Python's lock, the GIL, while it computes;
-# between its operations a step still holds it, and then the event loop waits. vLLM's engine runs in a process of its
-# own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
+# While a step runs in the event loop, nothing else happens: no connection is accepted, no token is sent, and no closed
+# connection is noticed. So the engine runs in a **thread** of its own. (Torch gives up Python's lock, the GIL, while it
+# computes; between its operations a step still holds it, and then the event loop waits. vLLM's engine runs in a process
+# of its own, which has a lock of its own.) Between the event loop and the engine is an **inbox**:
 #
 #     client <-- HTTP --> event loop -- add, abort --> inbox --> engine's thread: all messages, a step, ...
 #                             ^--------- the outputs of a step: one message ---------'
@@ -185,8 +187,8 @@ show(Stream.put)
 # ## See it
 #
 # The server runs four requests at a time, and takes no more than six that are not finished. Six clients come, and then
-# a seventh. Two hang up: client 2, whose answer streams, and client 6, which still waits. The view is live: it shows
-# your server while the cell runs.
+# a seventh. Two **hang up**, that is, they close their connection before the answer is over: client 2, whose answer
+# streams, and client 6, which still waits. The view is live: it shows your server while the cell runs.
 
 # %%
 predict("16.seventh", "Six requests are unfinished, and that is the limit. What does the server do with a seventh one?",
@@ -219,7 +221,7 @@ with view.live():
 # R1 to R7 are the requests of clients 1 to 7. **429** is the status of HTTP for "too many requests"; the part *Too
 # many* below comes back to it.
 #
-# - Which requests wait for longer than the step that runs when they come, and what ends their waiting?
+# - Which requests wait for longer than one step, and what ends their waiting?
 # - Find the moments at which blocks go back. Whose are they?
 #
 # ## Hang up, and the blocks are free
@@ -263,14 +265,14 @@ print(f"{len(request['tokens'])} tokens of 1,000 were streamed; a token took {1e
 # into the inbox. A step that runs at that moment is finished first; then the engine's thread finds the `abort`, before
 # its next step.
 #
-# **The engine must be told exactly once.** If it is not told, it computes on. If it is told twice, and uses ids again,
-# it may abort another request. The rule is easy to break: the request may still be in the inbox, may wait, may run, or
-# may have finished a moment ago, and a hang-up may be noticed twice. `16.cancel` is about that.
+# **The engine must be told exactly once.** If it is not told, it computes on. If it is told twice, an engine that uses
+# ids again may abort another request. The rule is easy to break: the request may still be in the inbox, may wait, may
+# run, or may have finished a moment ago, and a hang-up may be noticed twice. `16.cancel` is about that.
 #
 # ## Break it: a front end that does not tell the engine
 #
-# What stands between the connections and the engine is the **front end**. `own_server` makes a server whose front end
-# is `16.cancel`, yours if you have passed it. Here one of its methods is left out:
+# `own_server` makes a server whose front end is `16.cancel`, yours if you have passed it. Here one of its methods is
+# left out:
 
 # %%
 class Forgetful(parts["16.cancel"]):
@@ -486,10 +488,10 @@ with tempfile.TemporaryDirectory() as folder:
 print(bench.stdout or bench.stderr)
 
 # %% [markdown]
-# *Failed requests* were refused with 429, because six were unfinished; on a fast machine there are none. *Peak
-# concurrent requests* counts all that were there at any time within one second, as vLLM does: it can be more than the
-# six of our limit. *Drift* is a change of the latencies from the first third of a run to the last. The same command
-# measures vLLM, on a machine with a GPU:
+# *Failed requests* are those that were refused with 429, because six were unfinished. If the machine is fast enough,
+# there are none. *Peak concurrent requests* counts all that were there at any time within one second, as vLLM does: it
+# can be more than the six of our limit. *Drift* is a change of the latencies from the first third of a run to the last.
+# The same command measures vLLM, on a machine with a GPU:
 #
 #     vllm serve Qwen/Qwen3-0.6B --port 8001
 #     course bench --url http://127.0.0.1:8001/v1 --rate 4

@@ -36,9 +36,9 @@ _ = setup(quiet=True)
 # - A step that does not fit raises `CacheFull("…")` in its first layer, and leaves the cache as it was.
 #
 # `config` has the attributes `num_layers, num_heads, num_kv_heads, head_dim`, all `int`. `q` is
-# `[num_new, num_heads, head_dim]`, `k` and `v` are `[num_new, num_kv_heads, head_dim]`, all float32. Query heads that
-# follow each other share a key/value head. Scores are divided by the square root of `head_dim`. They can be of any
-# size, above 1,000 and below -1,000 too.
+# `[num_new, num_heads, head_dim]`, `k` and `v` are `[num_new, num_kv_heads, head_dim]`, all float32. The
+# first `num_heads / num_kv_heads` query heads share key/value head 0, as many after them share head 1, and so on.
+# Scores are divided by the square root of `head_dim`. They can be of any size, above 1,000 and below -1,000 too.
 
 # %% nbgrader={"grade_id": "cache", "solution": true} course={"exercise": "02.cache"}
 class ContiguousCache:
@@ -97,9 +97,9 @@ cache_filling(**record_cache(model, tokenizer, prompt, SamplingParams(max_tokens
 # %% [markdown]
 # ## 02.generate_cached · The loop
 #
-# Decode greedily: take the largest logit of the last row, and do not round the logits before. Run the model on every
-# token once: the whole prompt in the first call (prefill), then the newest token alone, at its position in the sequence
-# (decode). Hand `cache` to the model in every call.
+# Decode greedily: in the last row of logits, take the token with the largest one. Do not round the logits first. Run
+# the model on every token once: the whole prompt in the first call (prefill), then the newest token alone, at its
+# position in the sequence (decode). Hand `cache` to the model in every call.
 #
 # Return a list with the new token ids only, `max_tokens` of them, as `int`s; with 0, an empty list. No token ends the
 # loop early. The last new token is not run. The prompt has at least one token. Do not change the caller's list.

@@ -2,7 +2,7 @@
 # # Exercises 09 · Batching
 #
 # Three pieces: what a decode step costs and what bounds it, what static batches compute without need, and a batcher
-# that decides when a batch starts. There are no tensors: everything here is counting. A list, dict or tensor that your
+# that decides when a batch starts. There are no tensors: everything here is counting. A list or dict that your
 # function returns is a new one in every call.
 
 # %% [markdown]
@@ -139,10 +139,10 @@ print("yours:     ", *static_waste([len(ids) for ids in prompts], new_tokens, 3)
 #   first one has waited for `timeout` or longer, it returns a list of the first requests in order of arrival, at most
 #   `max_batch_size`, and removes them from the queue. Otherwise it returns `[]`. The server does not ask while a batch
 #   runs.
-# - `ready_at()` returns the time from which `take` returns a batch if no other request arrives. If it would return one
-#   now, that is any time that is over already. If no request waits, it returns None. The server sleeps until that time,
-#   or until a request arrives. Then it asks, and `take(ready_at())` must return that batch. With floats this needs
-#   care: 0.7 + 0.1 - 0.7 is less than 0.1.
+# - `ready_at()` returns the time from which `take` returns a batch if no other request arrives. If `take`
+#   would return one already, any time up to now is right. If no request waits, `ready_at()` returns None. The server
+#   sleeps until that time, or until a request arrives. Then it asks, and `take(ready_at())` must return that batch.
+#   With floats this needs care: 0.7 + 0.1 - 0.7 is less than 0.1.
 #
 # A size of 2 and a timeout of 3: `a` arrives at 0, so `take(2)` returns `[]` and `ready_at()` returns 3. If `b` arrives
 # at 2, `take(2)` returns `["a", "b"]`.
