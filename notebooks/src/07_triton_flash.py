@@ -440,9 +440,9 @@ for one in made:
 
 # %% [markdown]
 # `mma` takes its blocks from registers; `wgmma` (H100) and `tcgen05` (B200) can take them from shared memory; `v_mfma`
-# is AMD's. The code for the T4 (sm_75) has no such instruction: since version 3.4, Triton makes single multiplications
-# there. So `course_lib` leaves prefill to torch on a T4 (`course_lib.attention.explain()` says so). One of the matrix
-# instructions for an H100:
+# is AMD's. The code for the T4 (sm_75) has no such instruction: since version 3.4, Triton makes plain multiply-adds of
+# `tl.dot` there. So `course_lib` leaves prefill to torch on a T4 (`course_lib.attention.explain()` says so). One of the
+# matrix instructions for an H100:
 
 # %% tags=["nbval-ignore-output"]
 hopper = next(one for one in made if one.chip == "sm_90")
@@ -461,7 +461,8 @@ for precision in ("tf32", "ieee"):
 
 # %% [markdown]
 # The compiler tells what the interpreter cannot: how much shared memory a tile takes, and that a `tl.dot` is too small.
-# The course's tests compile every kernel of the library for all seven chips.
+# The course's tests compile the library's attention kernels for all seven chips. (One more kernel is for the H100 and
+# H200 alone: lesson 13.)
 #
 # ## Four more things to know of a GPU
 #
@@ -563,8 +564,9 @@ for name, ms in took.items():
 #
 # ## Measure: the same kernel on an H200
 #
-# The recorded run took `my_flash_kernel` from this notebook and compiled it. Beside it: `course_lib`'s kernel,
-# and the two that torch brings along, written in CUDA by others.
+# The recorded run took `my_flash_kernel` from this notebook and compiled it. Beside it: `course_lib`'s kernel in Triton,
+# and the two that torch brings along, FlashAttention-2 and cuDNN's. Others wrote them in CUDA, NVIDIA's language for
+# kernels.
 
 # %%
 predict("07.h200", "One head, 32,768 tokens, on an H200. How fast is the kernel of this lesson, beside torch's FlashAttention-2?",
@@ -603,8 +605,8 @@ chart("One causal head on one H200, bfloat16",
 recorded("07", 1)
 
 # %% [markdown]
-# TF32 is off by nearly 1 part in 1,000, the size of the rounding above, and it is about six times as fast as float32
-# with `ieee`. The 16-bit formats are faster still, and have half the bytes.
+# TF32 is off by nearly 1 part in 1,000, which is about its smallest step (the table of formats). It is about six times
+# as fast as float32 with `ieee`. The 16-bit formats are faster still, and have half the bytes.
 #
 # ## Break it
 #

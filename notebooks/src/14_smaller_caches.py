@@ -161,8 +161,8 @@ print(f"first byte {byte:08b}: {low} and {high}; times {scale4[7, 0]:.3f}: {low 
 # - the numbers of one **channel**, a place of head_dim, of several tokens.
 #
 # If one number among them is large, the scale is large, and the others have few steps left. So it matters which numbers
-# are large together. Keys and values of one head, 300 tokens from top to bottom, a channel in each column. The printed
-# numbers are for each head of each layer.
+# are large together. The picture shows keys and values of one head: 300 tokens from top to bottom, a channel in each
+# column. The printed numbers are for each head of each layer.
 
 # %%
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
@@ -500,9 +500,9 @@ print(f"0 of {asked} lost: with 95 % confidence fewer than {3 / asked:.1%} of su
 # - **A window loses what is outside of it**, nearly all of it. With windows of 256, 512 and 1,024 tokens no answer is
 #   lost whose fact is inside.
 #
-# The last line says how sure we can be: no loss among 120 questions does not mean none among a thousand. And `tale` was
-# trained to copy names out of such texts. A model that reasons over many steps may lose earlier. Before you serve with
-# a smaller cache, ask your own questions.
+# The last output says how sure we can be: no loss among 120 questions does not mean none among a thousand. And `tale`
+# was trained to copy names out of such texts. A model that reasons over many steps may lose earlier. Before you serve
+# with a smaller cache, ask your own questions.
 #
 # ## What MLA keeps instead
 #
@@ -546,10 +546,10 @@ for example in (torch.tensor([0.5, 2.0, -1.0]), torch.tensor([0.5, 1.0, -2.0])):
 #
 # ## In vLLM
 #
-# `kv_cache_dtype="fp8"` has one scale for all keys of a layer and one for its values, from the checkpoint or 1.0.
+# `kv_cache_dtype="fp8"` has one scale for all keys of a layer and one for its values, from the model's files or 1.0.
 # `vllm/v1/attention/` has the kernels that read it. `SlidingWindowManager` in
-# `vllm/v1/core/single_type_kv_cache_manager.py` gives blocks back. LMDeploy has int8 and int4 with scales for each
-# token and head, and the `QuantizedCache` of transformers is modelled on KIVI.
+# `vllm/v1/core/single_type_kv_cache_manager.py` gives blocks back. LMDeploy, another server, has int8 and int4 with
+# scales for each token and head, and the `QuantizedCache` of transformers is modelled on KIVI.
 #
 # ## What you expected
 #

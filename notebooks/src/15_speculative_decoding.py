@@ -8,8 +8,8 @@
 # - **You need** lessons 01, 02 and 10. The part about speed uses the cost model of lesson 12.
 # - **After it** you can say why the text stays the same, how many drafts pay on a machine, and when none do.
 #
-# Counts and texts are the same on every machine. Times are those of your machine. Tables of an H200 are recorded and
-# say so.
+# Counts and texts are the same on every machine, unless a last digit is rounded in another way and changes a token.
+# Times are those of your machine. Tables of an H200 are recorded and say so.
 
 # %% [markdown]
 # {{colab}}
@@ -111,7 +111,7 @@ print(f"5 tokens take {costs['tale'][4] / costs['tale'][0]:.2f} times as long as
 # Five tokens cost far less than five runs. A run reads each weight once, for all of its tokens (lesson 09).
 #
 # So if somebody told us the next four tokens, we could check them in one run. Row i of the logits says what the model
-# would write after token i. If that is what we were told, the token is right.
+# would write after token i. If token i + 1 is the same, it is right.
 #
 # ## Guess and check
 #
@@ -361,8 +361,8 @@ for rule in (by_rule, accepts_all, replaces_from_p):
 print(f"{'p itself':>16}: {names[0]} {float(p[top[0]]):.3f}, {names[1]} {float(p[top[1]]):.3f}")
 
 # %% [markdown]
-# The rule passes, and both wrong ones are far off. `replaces_from_p` draws *fresh* and *pancakes* too often: as
-# accepted drafts they come as often as p says already, and the draw from p adds more of them.
+# The rule passes, and both wrong ones are far off. `replaces_from_p` draws *fresh* and *pancakes* too often. The
+# accepted drafts alone bring them as often as p says, and the draw from p adds more of them.
 #
 # The engine does this for every row of a batch (`check` in `course_lib/engine/drafting.py`).
 #
@@ -405,8 +405,8 @@ for k in (1, 2, 4, 8):
 # The formula is close. It assumes that each draft is right with the same probability, and that none depends on the
 # others.
 #
-# From the costs above and these tokens, the speed-up for one sequence on this machine, and the measured one.
-# `generate_speculative` is our `speculate` as the library has it.
+# The next cell computes the speed-up for one sequence on this machine, from the costs above and these tokens. It also
+# measures the speed-up. `generate_speculative` is our `speculate` as the library has it.
 
 # %% tags=["nbval-ignore-output"]
 torch.set_num_threads(1)
@@ -426,9 +426,10 @@ chart("Speed-up over generate_cached, one sequence, here",
       {"from the costs": (list(measured), predicted), "measured": (list(measured), found)}, x="drafts a step", y="speed-up", reference={"no gain": ("y", 1.0)})
 
 # %% [markdown]
-# The measured speed-up is usually lower. The costs leave out the run over the prompt, the choice of tokens, and the
-# loop around it. They also leave out that the draft model runs over two tokens after a step in which all drafts were
-# right: the last one is not in its cache yet.
+# The measured speed-up can be lower or higher. The costs leave out the run over the prompt, the choice of tokens, and
+# the loop around it, with drafts and without. They were measured with 300 tokens in the cache; here a sequence has at
+# most 80. They also leave out that the draft model runs over two tokens after a step in which all drafts were right:
+# the last one is not in its cache yet.
 #
 # More drafts are not always better: each costs a run of the draft model, and the i-th counts only with probability aⁱ.
 # Here the draft model has a fifth of the model's weights. Llama 3.2 1B can draft for Llama 3 8B: it has the same
@@ -555,7 +556,7 @@ chart("Tokens a second of the engine, here", {name: ([1, 4, 16], rate) for name,
       x="sequences", y="tokens a second", log="x")
 
 # %% [markdown]
-# Here too drafts gain less when more sequences run.
+# Here too drafts bring less with 4 or 16 sequences than with one. They may even lose.
 #
 # A server can speculate while few requests run, and stop when the batch is large. In vLLM's first engine this was the
 # setting `speculative_disable_by_batch_size`.

@@ -124,7 +124,8 @@ programs_view(log) if log else None
 #     flash(q, k, v, tile=16).shape  ->  [20, 2, 16], from a grid of (2, 2) programs
 #
 # A program never holds the scores of all m keys, only those of one tile, and a kernel loads one tile at a time. In
-# plain torch, make no tensor that is larger than the largest of `q`, `k` and two tiles of scores, `[tile, 2 * tile]`.
+# plain torch a tensor may be as large as the largest of these three, and no larger: `q`, `k`, and two tiles of scores,
+# `[tile, 2 * tile]`.
 # In a grid of (heads, tiles), `tl.program_id(0)` is the head and `tl.program_id(1)` is the tile of queries: the two
 # outer loops of 06.flash_forward. Token j of head h begins at `(j * heads + h) * head_dim`.
 
@@ -242,7 +243,8 @@ def flash_causal(q, k, v, tile):
 check("07.causal_skip", flash_causal)
 
 # %% [markdown]
-# With the mask and without, on the same 64 tokens: first the bytes, then which program loads which keys.
+# Without the mask and with it, on the same 64 tokens. First the bytes of both, then the programs of the second: which
+# of them loads which keys.
 
 # %% tags=["raises-exception"]
 for attention in (flash, flash_causal):
@@ -260,8 +262,8 @@ programs_view(log, tensors=["q", "k", "v", "out"]) if log else None
 # As before, but k and v are `[m, kv_heads, head_dim]`, and `heads` is a multiple of `kv_heads`. With 4 query heads over
 # 2 KV heads, heads 0 and 1 use KV head 0, and heads 2 and 3 use KV head 1. The numbers of the last dimension of q, k
 # and v lie side by side (stride 1). The other strides can be anything, and each tensor has its own. Read `k` and `v`
-# where they are: do not copy all tokens of them or of one of their heads, neither for each query head nor into a
-# contiguous tensor nor to another dtype. (One tile at a time may be copied, for example to make it float32.)
+# where they are. Do not copy all tokens of one of their heads, or of all: not for each query head, not into a
+# contiguous tensor, not to another dtype. (One tile at a time may be copied, for example to make it float32.)
 #
 # The bundled model has grouped heads too, as Llama 3 and Qwen 3 have.
 

@@ -108,16 +108,15 @@ print("shares:", [round(count / 20_000, 3) for count in counts], "target:", p)
 # Text repeats itself: a summary repeats the article, an edited file the old file. So what followed the same few tokens
 # the last time is a good draft, and it needs no model. vLLM calls this **ngram**; its author calls it prompt lookup.
 #
-# `propose(token_ids, k, longest, shortest)` looks at the end of `token_ids`, a list of ints, small or large, with at
-# least one token:
+# `propose(token_ids, k, longest, shortest)` looks at the end of `token_ids`, a list of at least one token. A token is
+# an int of any size.
 #
 # - Take the last n tokens, first with n = `longest`, then one fewer each time, down to `shortest`. `shortest` is at
 #   least 1, and `longest` is at least `shortest`.
 # - Look for the same n tokens **earlier** in the list. The earlier run may overlap the last n tokens, but it is not
 #   these tokens themselves. If there are several, take the one that ends **latest**.
 # - The draft is what follows this run: the next `k` tokens, or fewer if the list ends before that. k is at least 1.
-# - The first n for which a run is found decides. If there is none at all, or the list has too few tokens, the draft is
-#   `[]`.
+# - The first n for which a run is found decides. If no n has one, the draft is `[]`: also if the list is too short.
 #
 # Return a list of ints. `token_ids` is not changed.
 #
