@@ -53,7 +53,7 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # ## Build it
 #
 # Here is a block table that can be forked. `fork`, `copy_last` and the `elif` are new. Unlike the table of lesson
-# 04 it does not check whether enough blocks are free.
+# 04 it allocates slot by slot, and does not check whether enough blocks are free.
 
 # %%
 class Table:
@@ -500,9 +500,10 @@ show(KVCacheManager.allocate_slots)
 show(KVCacheManager.commit)
 
 # %% [markdown]
-# `_match` is your `begin`, with the hashes kept at the request so that each is computed once. `append_own_slot` is a
-# short way for a decode step whose slot is in a block that no other table holds. `num_pending` counts tokens that the
-# GPU is still choosing (lesson 13). `raise_priority` belongs to the end of this lesson.
+# `_match` is your `begin`, with the hashes kept at the request so that each is computed once. `_held` has a
+# `RequestBlocks` for each request that holds memory: its table, and how many of its tokens are computed.
+# `append_own_slot` is a short way for a decode step whose slot is in a block that no other table holds. `num_pending`
+# counts tokens that the GPU is still choosing (lesson 13). `raise_priority` belongs to the end of this lesson.
 #
 # `allocate_slots` passes the cached blocks to `append_slots`. There `sharing` adds a reference to each of them before
 # new blocks are allocated, so that an allocation does not evict them. (The docstring of `append_slots` also has a last
@@ -532,7 +533,7 @@ def step_of(manager, cache, requests):
     return sum(map(len, new))
 
 # %% [markdown]
-# `readers` sends the seven requests through it.
+# `readers` sends the seven requests through `step_of`.
 
 # %%
 def readers(**how):
@@ -630,9 +631,9 @@ print(f"a decode step of one sequence of this model, recorded for lesson 09: {re
 # %% [markdown]
 # With the cache each later request computes 411 times fewer tokens, and its first token comes 11.5 times as soon, after
 # 21 ms instead of 246. (The first request finds nothing with the cache either, so the cache is not why it takes 239 ms
-# and not 260.) The time falls less than the tokens. A decode step of one token takes only 4.4 ms: the engine starts it
-# with one call, as a CUDA graph. A step with 20 tokens of a prompt is launch-bound: its operations are started one by
-# one (lesson 02).
+# and not 260.) The time falls less than the tokens. A decode step of one token takes only 4.4 ms: the engine starts all
+# its operations with one call (a CUDA graph, lesson 13). A step with 20 tokens of a prompt is launch-bound (lesson 01):
+# its operations are started one by one.
 #
 # ## When memory is full: eviction
 #
@@ -690,7 +691,8 @@ for name, lost in (("the last block is evicted", full - 1), ("the first block is
 
 # %% [markdown]
 # A block is found only through the one before it, its **parent**. Without the first block the other 13 still fill
-# memory, and no request can find them. So the blocks after it, its **children**, are **evicted before their parent**.
+# memory, and no request can find them. So the blocks after a block, its **children**, are **evicted before their
+# parent**.
 #
 # ## See it: a memory too small for two tales
 #
@@ -741,15 +743,16 @@ eviction_view.step = 7
 eviction_view
 
 # %% [markdown]
-# The view opens at step 7: B and C share the blocks that A has left. Then D arrives:
+# A step of this view is a step of the model. The view opens at step 7: B and C share the blocks that A has left. Then D
+# arrives:
 
 # %%
 eviction_view.snapshot(step=14)
 
 # %% [markdown]
 # D takes the free blocks. Then it evicts: first the blocks with the ends of the earlier requests, then 13 and 12, the
-# last two blocks of the owl's tale. In a later step its answer needs one more block, and that evicts block 11. The
-# beginning is left, so E finds 11 of the 14 blocks: it computes 60 tokens of 236. If the beginning had been evicted
+# last two blocks of the owl's tale. In step 19 of the view D's answer needs one more block, and that evicts block 11.
+# The beginning is left, so E finds 11 of the 14 blocks: it computes 60 tokens of 236. If the beginning had been evicted
 # first, E would find none.
 #
 # ## LRU or priority?

@@ -50,9 +50,10 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 # - a time for each pair of a query and a key in a prompt.
 #
 # `roofline` computes these from the shape of a model and two speeds of a machine. We take Llama 3 8B in bfloat16 on an
-# H200. Our assumptions are 4.3 TB/s, 680 TFLOP/s (both below what lesson 06 measured), and one millisecond for the
-# launches. The costs are added: the kernels of a step run one after the other, and some of them are limited by memory,
-# others by arithmetic. (The bound of lesson 09 is the larger of two times: all reading, and all arithmetic.)
+# H200. Our assumptions are 4.3 TB/s (about what lesson 06 measured), 680 TFLOP/s (less than it measured), and one
+# millisecond for the launches. The costs are added: the kernels of a step run one after the other, and some of them are
+# limited by memory, others by arithmetic. (The bound of lesson 09 is the larger of two times: all reading, and all
+# arithmetic.)
 
 # %%
 shape = MODELS["Llama 3 8B"]
@@ -248,8 +249,8 @@ print("the same as in course_lib:", np.isclose(mine, summary.request_goodput))
 #
 # A **workload** says when requests arrive and how long they are. In an **open loop** they arrive by themselves, however
 # busy the server is, as from the users of a website. Independent users make a **Poisson process**: the gaps between
-# arrivals are exponential. Lengths come from a distribution with a long tail, since most prompts are short and a few
-# are very long.
+# arrivals follow the exponential distribution, with many short gaps and a few long ones. Lengths come from a
+# distribution with a long tail, since most prompts are short and a few are very long.
 
 # %%
 chat = LENGTH_SETS["chat"]
@@ -346,7 +347,8 @@ chart("Your run beside the sweep", {"P50": first_tokens["P50"], "P99": first_tok
       x="load", x_unit="requests/s", y="TTFT", y_unit="ms", log="y")
 
 # %% [markdown]
-# With the budget of 512 the star lies above the curve: P99 of TTFT is longer, as the TTFT of the long prompt was above.
+# With the budget of 512 the star lies above the curve: P99 of TTFT is longer. At the beginning of this lesson, too, a
+# smaller budget made the TTFT of the long prompt longer.
 #
 # ## Open loop, closed loop
 #
@@ -621,9 +623,9 @@ print(f"of the blocks in use, {engine.metrics.kv_waste:.1%} of the slots were em
 #
 # ## A study: how many GPUs?
 #
-# 120 chat requests arrive each second. TTFT has to be below 500 ms and TPOT below 20 ms for 99 of 100 requests. How
-# many H200s does it take? Each is one replica of the server above, behind a router that sends a request to the replica
-# with the fewest unfinished ones.
+# 120 chat requests arrive each second. TTFT has to be at most 500 ms and TPOT at most 20 ms for 99 of 100 requests. How
+# many H200s does it take? Each runs a **replica**, a copy of the server above. A **router** sends each request to the
+# replica with the fewest unfinished ones.
 
 # %%
 predict("12.gpus", "One server keeps these targets up to about 30 requests a second. How many for 120?",

@@ -69,8 +69,8 @@ board
 # - **engine** cuts prompts into chunks, so that running requests get a token in every step. That is for latency
 #   (lesson 11). It runs on the runner of `course_lib`, so its tokens a second do not say what chunks cost or gain.
 # - **preempting** has half of the blocks of **engine**. (The column "peak MB" counts other tensors too.) They are not
-#   enough for all four requests to the end: a request is preempted, and some of its tokens are computed again. So it is
-#   slower. The tokens are the same.
+#   enough for all four requests at once: some wait, one is preempted, and some of its tokens are computed again. So it
+#   takes more steps and is slower. The tokens are the same.
 # - **final** is `course_lib` alone, and it shares prefixes. The prompts begin with the same tokens. Only full blocks
 #   are shared, and only those that an earlier step has computed, so little is saved here.
 #
@@ -90,7 +90,7 @@ print("a score holds:", ", ".join(card["scores"][0]))
 # %% [markdown]
 # ## Build it: what is left of an engine
 #
-# When the parts are there, an engine is the loop that calls them. Below are the three calls in the middle of
+# When the parts are there, an engine is the loop that calls them. Below are the three lines in the middle of
 # `Engine.step`. (`Engine.step` also measures times, makes text, and ends requests that are done.) `schedule` returns
 # integers, the runner makes tensors of them and returns the chosen tokens, and `update` appends these to the sequences.
 # On a GPU `run` returns before the tokens are there, and `wait` waits for them:
@@ -225,8 +225,8 @@ print("its blocks:", held, "  given out again in the order", order)
 # | SGLang | the one with the fewest output tokens; among equals the longest prompt | back into the queue |
 #
 # With the policy `priority` (lesson 11), a waiting request for which there is no place or no memory preempts a running
-# one here, if that is less important. In vLLM a waiting request never preempts: only a running request that finds no
-# block does.
+# one here, if the running one is less important. In vLLM a waiting request never preempts: only a running request that
+# finds no block does.
 #
 # ### 4. One batch of everything, or prompts first?
 #

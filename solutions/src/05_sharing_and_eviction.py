@@ -140,7 +140,7 @@ class BlockTable(Forkable):
 check("05.copy_on_write", BlockTable)
 
 # %% [markdown]
-# Your table serves three samples of the bundled model, through one prompt that was computed once:
+# The bundled model continues one prompt in three ways, on your table. The prompt is computed once:
 
 # %% tags=["raises-exception"]
 import torch
@@ -184,8 +184,8 @@ for table, sample in zip(tables, samples):
 #
 # - Each hash is of type `bytes`, at least 16 bytes long. A hash function makes all of them:
 #   `sha256(some_bytes).digest()` returns 32 bytes.
-# - Do not use Python's own `hash`, which has only 8 bytes. A digit of `hexdigest` stands for half a byte, so at least
-#   32 digits are needed.
+# - Do not use Python's own `hash`, which has only 8 bytes. If you encode a `hexdigest`, keep at least 32 of its digits:
+#   each stands for half a byte.
 # - For one `block_size`, two blocks have the same hash exactly when the two sequences are equal from the beginning to
 #   the end of that block, in this call and in every later one.
 
