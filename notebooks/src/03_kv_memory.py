@@ -74,8 +74,8 @@ for new_tokens in (1, 2, 20, 40):
 #
 # ## GB and GiB
 #
-# A figure is often quoted for a 7B model and 2,048 tokens: 32 layers, and in each layer 4,096 numbers in the keys of
-# a token and as many in its values, 2 bytes each.
+# Take a 7B model, one with about 7 billion parameters, and 2,048 tokens. It has 32 layers. In each layer the keys of a
+# token are 4,096 numbers, and its values as many, with 2 bytes for each number.
 
 # %%
 quoted = 2 * 32 * 2048 * 4096 * 2
@@ -83,7 +83,7 @@ print(f"{quoted:,} bytes = {quoted / 10**9:.2f} GB = {quoted / 2**30:.2f} GiB; 1
 
 # %% [markdown]
 # **GB** is decimal, 1,000,000,000 bytes. **GiB** is binary, 2³⁰ bytes. Both are often called "gigabyte". This course
-# uses GB and GiB as defined here.
+# uses GB and GiB as defined here. In the same way, MB is 10⁶ bytes and MiB 2²⁰, kB is 1,000 bytes and KiB 1,024.
 #
 # The 4,096 numbers are 32 KV heads of 128 numbers, as in Llama 2 7B: one KV head for each of its 32 query heads.
 
@@ -108,10 +108,10 @@ for name in ("Llama 2 7B", "Llama 3 8B"):
 # - **MHA**, multi-head attention: one KV head for each query head.
 # - **GQA**, grouped-query attention: one KV head for a group of query heads.
 # - **MQA**, multi-query attention: one KV head for all query heads.
-# - **MLA**, multi-head latent attention: each layer keeps one compressed vector for a token, the *latent*, and no
-#   keys and values. The keys and values of all heads are computed from it when they are needed. A layer also keeps
-#   one small key that carries the position. In DeepSeek-V3 a token takes layers × (512 + 64) × bytes of a number,
-#   without a factor 2 and heads.
+# - **MLA**, multi-head latent attention: each layer keeps one compressed vector for a token, the *latent*, in place
+#   of the keys and values of the heads. These are computed from it when they are needed. A layer also keeps one small
+#   key that carries the position. In DeepSeek-V3 the latent has 512 numbers and the small key 64. So a token takes
+#   layers × (512 + 64) × bytes of a number. There is no factor 2 and no number of heads.
 #
 # The table gives the sizes for real models, in bfloat16 (2 bytes); `size` is `head_dim`.
 # `course_lib.kvcache.catalogue` has the shapes, each with the address of the file that it was read from.
@@ -155,8 +155,8 @@ compare("Qwen3 0.6B", "DeepSeek-V3")
 
 # %% [markdown]
 # In these pairs, the cache of a token grows much less than the model, or not at all. The kind of attention matters
-# too: Llama 2 7B with MHA keeps more for a token than Llama 3.1 405B with GQA. The next cell compares each model with
-# MHA.
+# too: Llama 2 7B with MHA keeps more for a token than Llama 3.1 405B with GQA. The next cell compares five models with
+# what they would keep if they had MHA.
 
 # %%
 from dataclasses import replace
@@ -218,9 +218,10 @@ for dtype in ("bfloat16", "fp8"):
 
 # %% [markdown]
 # On the T4 the weights alone are larger than the share. On the others, about twice as many requests fit in fp8. The
-# GB are those of the datasheet, read as decimal. What the driver of a GPU reports is a few per cent more or less.
+# GB are those of the datasheet, read as decimal. What the driver of a GPU reports can differ from them.
 #
-# Now try it. Choose a model and a GPU, and move the sliders. On which GPU does one request of Llama 3.1 70B fit?
+# Now try it. Choose a model and a GPU, and move the sliders. The list of GPUs also has machines with eight of them.
+# On which single GPU does one request of 16,384 tokens of Llama 3.1 70B fit?
 
 # %%
 from course_lib.kvcache import calculator_data
@@ -230,10 +231,9 @@ calculator = kv_calculator(**calculator_data(), model="Llama 3.1 8B", gpu="H100"
 calculator
 
 # %% [markdown]
-# Of the single GPUs, only the B200 and the MI300X have room for one request of 16,384 tokens of Llama 3.1 70B. (In
-# the view, "kept for computing" is the memory outside the share.)
+# Only the B200 and the MI300X have room for it. (In the view, "kept for computing" is the memory outside the share.)
 #
-# The number of requests falls as they grow longer. The chart has three models on one H100, up to the context of each.
+# The longer the requests are, the fewer of them fit. The chart has three models on one H100, up to the context of each.
 # Both axes are logarithmic.
 
 # %%
@@ -426,9 +426,9 @@ chart("What the slots are used for: our simulation beside the paper's measuremen
       x="policy", y="share of the slots", y_unit="%", kind="stacked")
 
 # %% [markdown]
-# The paper's own summary is often quoted: "20.4 % to 38.2 %" of the cache memory was used. These are the first and
-# the last of its three policies. The last one must know the length of each answer. It still leaves more than half of
-# the memory unused: in the paper's table, 25.2 % is reserved, and 36.6 % is external and others.
+# The paper says that 20.4 % to 38.2 % of the cache memory was used. These are the first and the last of its three
+# policies. The last one must know the length of each answer. It still leaves more than half of the memory unused: in
+# the paper's table, 25.2 % is reserved, and 36.6 % is external and others.
 #
 # ## Break it
 #

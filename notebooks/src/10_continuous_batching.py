@@ -98,7 +98,7 @@ for name, ids, row in zip("abc", (a, b, c), together):
 # The row has the 16 tokens of a's prompt and one token each of b and c. In float32 the shared step gives the same
 # tokens as each request alone. The number of tokens in the row can change the order of a kernel's sums, and with it the
 # last digits of a logit. In float32 this changed no token in lesson 01 (section "What 'the same tokens' means"). In
-# half precision the rounding is larger and can change one.
+# bfloat16 the rounding is larger and can change one.
 #
 # ## Build it
 #
@@ -195,7 +195,7 @@ show(Engine._step)
 # batch and chooses the next tokens. `update` appends them, and `_advance` makes the outputs and frees the blocks of
 # finished requests. The queue `_in_flight` lets the CPU schedule the next step while the GPU computes this one
 # (overlapped scheduling, lesson 13). `_undo` makes the requests of a step wait again if the step breaks off. The other
-# lines check, count and record.
+# lines check, count and record, or belong to later lessons.
 #
 # Where `serve` computes all remaining tokens of a request, the scheduler chooses how many, from `num_computed_tokens` on. So a long prompt
 # can be computed in pieces, and only its last piece gives a token. Lesson 11 shows `Scheduler.schedule` and its parts.
@@ -208,7 +208,7 @@ show(Engine._step)
 # | `match_prefix` | the beginning of a prompt may be in the cache already (lesson 05) |
 # | `allocate_slots` may return None | the blocks can be used up before `max_num_seqs` requests run; then a request is preempted (lesson 11) |
 # | a policy in place of a deque | first come, first served is one order of several (lesson 11) |
-# | the model's end tokens, stop strings, `n` outputs for one prompt, seeds | what a client may ask for; each token is drawn by (seed, position), so the draw does not depend on other requests |
+# | the model's end tokens and stop strings (a token or a text that ends the output), `n` outputs for one prompt, seeds | what a client may ask for; each token is drawn by (seed, position), so the draw does not depend on other requests |
 # | `abort` | a client may disconnect at any time |
 #
 # The engine's waiting queue has no limit. A public server refuses requests when too many wait.
@@ -438,8 +438,9 @@ recorded("10")
 #   is still 0.684 / 0.0813 = 8.4 times as fast. The static server is launch-bound here, and the engine's steps of
 #   decodes are CUDA graphs (lesson 09).
 # - **Table 2.** Compare the last two columns. A shared step reads the weights once and not twice. With a prompt of 128
-#   tokens it takes 9.0 ms instead of 13.9. The longer the prompt, the less of its time is reading: with 8,192 tokens
-#   both ways take about the same.
+#   tokens it takes 9.0 ms instead of 13.9. With 8,192 tokens both ways take about the same: the decodes alone, which
+#   read all weights, take 7.4 ms, so one reading less is little beside 209 ms. (With 2,048 tokens the gain is 7 ms,
+#   more than with 512. The table does not show why.)
 # - A prompt of 8,192 tokens makes a step of 211 ms, and each of the 32 running requests waits that long for its next token. Lesson 11 cuts
 #   such a prompt into pieces.
 #

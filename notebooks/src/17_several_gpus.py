@@ -7,8 +7,8 @@
 #   whether that helps.
 # - **Time** 45 minutes, and an hour and a half for the exercises.
 # - **You need** lessons 02, 03, 05 and 11, and the simulator of lesson 12.
-# - **After it** you can say which GPU holds what, how many bytes go over the link for each token, and when more GPUs do
-#   not pay.
+# - **After it** you can say which GPU holds what, how many bytes the GPUs send each other for each token, and when more
+#   GPUs do not pay.
 #
 # The one idea: **each GPU holds some heads and some columns, and two sums in each layer put the result together
 # again.**
@@ -69,7 +69,7 @@ print("by inputs: ", [list(part.shape) for part in by_inputs], "added up:", torc
 
 # %% [markdown]
 # In PyTorch the weight of a linear layer is stored as [outputs, inputs]. So a cut by outputs takes *rows* of the
-# tensor. This lesson says outputs and inputs, which is the same in both.
+# tensor. This lesson says *by outputs* and *by inputs*: these words mean the same in the formula and in PyTorch.
 #
 # ### The MLP
 #
@@ -113,10 +113,12 @@ print(f"numbers to be summed for each token: {2 * config.intermediate_size:,} in
 # %% [markdown]
 # ### Attention
 #
-# A query head needs its own queries and the keys and values of its KV head (lesson 03), and no others. So `q`, `k` and
-# `v` are cut by outputs, into whole heads, and each GPU keeps the keys and values of its heads in its own cache. `o`
-# takes the outputs of all heads as its inputs: it is cut by inputs, and one sum follows. That is **tensor parallel**
-# (Megatron-LM, arXiv 1909.08053): two sums in each layer, one after `o` and one after `down`.
+# Attention has four weights (lesson 13): the products with `q`, `k` and `v` make the queries, keys and values, and the
+# product with `o` comes after attention. A query head needs its own queries and the keys and values of its KV head
+# (lesson 03), and no others. So `q`, `k` and `v` are cut by outputs, into whole heads, and each GPU keeps the keys and
+# values of its heads in its own cache. `o` takes the outputs of all heads as its inputs: it is cut by inputs, and one
+# sum follows. That is **tensor parallel** (Megatron-LM, arXiv 1909.08053): two sums in each layer, one after `o` and
+# one after `down`.
 #
 # ## Build it: a model on a list of ranks
 #
@@ -305,8 +307,8 @@ for name, shape in (("Llama 3 8B", LLAMA_8B), ("Llama 3 70B", LLAMA_70B)):
 # weights still grows.
 #
 # You write which heads rank r holds in the exercise `17.kv_heads`, where each KV head is listed once. In `course_lib`
-# it is a property of `Shard`. `local_group` is the number of query heads of the rank that share a KV head. So the last
-# line takes one query head of each such group, and finds the KV head that it reads:
+# the KV heads are a property of `Shard`. `local_group` is the number of query heads of the rank that share a KV head.
+# So the last line takes one query head of each such group, and finds the KV head that it reads:
 
 # %%
 show(Shard.kv_heads.fget)
@@ -362,19 +364,20 @@ chart("What the busiest GPU sends in an all-reduce, in tensors",
 #
 # With N GPUs each reads 1/N of the weights. It also waits for two all-reduces in each layer. Which effect is larger? We
 # compute it for Llama 3 8B in bfloat16 on H100s, with the figures of the datasheet (nvidia.com/en-us/data-center/h100):
-# memory 3.35 TB/s and 989 TFLOP/s (zeros are multiplied too). The GPUs of a machine are linked by **NVLink**, made for
-# them, with 900 GB/s, or by **PCIe**, made for all cards, with 128 GB/s. Both count both directions, so one direction
-# has half of that. The latency of an all-reduce is in no datasheet. It was measured on two H200s, which have the same
-# NVLink, in two ways: with **NCCL**, NVIDIA's library for all-reduces and the like, and with a kernel in which each GPU
-# writes its numbers into the other's memory and then adds:
+# memory 3.35 TB/s and 989 TFLOP/s. (The datasheet has twice this figure, for weights of which half are zeros that the
+# GPU skips.) The GPUs of a machine are linked by **NVLink**, made for them, with 900 GB/s, or by **PCIe**, made for all
+# cards, with 128 GB/s. Both count both directions, so one direction has half of that. The latency of an all-reduce is
+# in no datasheet. It was measured on two H200s, which have the same NVLink, in two ways: with **NCCL**, NVIDIA's
+# library for all-reduces and the like, and with a kernel in which each GPU writes its numbers into the other's memory
+# and then adds. The unit us is a microsecond, 10⁻⁶ s:
 
 # %%
 recorded("17", 0)
 
 # %% [markdown]
-# The second row has eight times the bytes of the first and takes hardly longer. So with 8 KB nearly all of the time is
-# latency. We take NCCL's time for 8 KB as the latency. We take it for PCIe and for more than two GPUs too, although it
-# was not measured there.
+# The second row has eight times the bytes of the first, and NCCL takes only 13 % longer. So with 8 KB nearly all of the
+# time is latency. We take NCCL's time for 8 KB as the latency. We take it for PCIe and for more than two GPUs too,
+# although it was not measured there.
 
 # %%
 predict("17.pcie", "A prompt of 4,096 tokens on two GPUs over PCIe: how many times as fast as on one?",
@@ -435,9 +438,9 @@ print(f"{num_bytes / 1e6:.1f} MB: {LATENCY + 1e6 * num_bytes / LINKS['NVLink']:.
 # The arithmetic is between the two. `course_lib` uses the faster way for messages up to this size, if the GPUs can
 # reach each other's memory. vLLM has a kernel of this kind too.
 #
-# The chart shows why tensor parallel is used with NVLink: over PCIe a long prompt gains nothing. The decode lines are
-# nearly equal because both links have the same latency here. A network between machines usually has less bandwidth and
-# more latency than NVLink. So something that sends less is used there: pipeline parallel, below.
+# By this arithmetic a long prompt gains nothing over PCIe. So tensor parallel is used with NVLink. The decode lines of
+# the chart are nearly equal because both links have the same latency here. A network between machines usually has less
+# bandwidth and more latency than NVLink. So something that sends less is used there: pipeline parallel, below.
 #
 # ## Two processes
 #
@@ -624,9 +627,10 @@ print(f"sending the keys and values of 4,000 tokens takes {1e3 * (link.latency_s
 # %% [markdown]
 # With one engine for each, the P99 of the gaps is the lowest. Only the first gap of a request, between its first two
 # tokens, can be long: the keys and values are sent in it. There is one such gap in each request, so the P99 does not
-# show it. TTFT has no sending in it, but it is higher: one engine computes all prompts. The other answer is chunked
-# prefill with a small token budget (lesson 11), the line "two, chunks of 512". Its P99 gap is between the other two,
-# its longest gap is the shortest of the three, and its TTFT is no better than with one engine for each.
+# show it. TTFT has no sending in it, but it is higher than with two that do both: one engine computes all prompts. The
+# other answer is chunked prefill with a small token budget (lesson 11), the line "two, chunks of 512". Its P99 gap is
+# between the other two, its longest gap is the shortest of the three, and its TTFT is no better than with one engine
+# for each.
 #
 # ## Beyond one machine
 #

@@ -24,7 +24,8 @@ _ = setup(quiet=True)
 # `shape.num_layers`. It also has `kv_lora_rank`, the size of the compressed vector of MLA, and `qk_rope_head_dim`,
 # the size of its small key with the position. For models without MLA these two are `None`. Return the bytes that one
 # token takes in the cache over all layers, as an `int`, exact also where a float is not (above 2⁵³). Each number has
-# `bits` bits: 32 for float32, 16 for bfloat16, 8 for fp8, 4 for int4. Two numbers of 4 bits share a byte.
+# `bits` bits: 32 for float32, 16 for bfloat16, 8 for fp8, 4 for int4. Two numbers of 4 bits share a byte; with 4 bits,
+# a token here has an even count of numbers, so no half byte is left.
 
 # %% nbgrader={"grade_id": "bytes_per_token", "solution": true} course={"exercise": "03.bytes_per_token"}
 def bytes_per_token(shape, bits):
