@@ -39,7 +39,7 @@ def find_root(start=None):
     raise CourseError(
         "There is no checkout of the course here: the lessons and exercises are files beside the package, "
         f"and only the package is installed. Get them with\n  git clone {repository_from_metadata()}\n"
-        "and run the command again inside that folder."
+        f"and run the command again inside that folder. On Colab, open them there: {list_of_lessons()}"
     )
 
 
@@ -58,6 +58,11 @@ def repository_from_metadata():
         if label == "Repository":
             return address
     raise LookupError("the installed package names no Repository address")
+
+
+def list_of_lessons():
+    """The address of the table that links every lesson, for use without a checkout."""
+    return f"{repository_from_metadata()}#lessons"
 
 
 def lessons(root, names=()):

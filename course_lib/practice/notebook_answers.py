@@ -10,7 +10,7 @@ import textwrap
 import types
 from pathlib import Path
 
-from course_lib.checkout import find_root
+from course_lib.checkout import find_root, list_of_lessons
 from course_lib.errors import CourseError, ParameterError
 
 from .check import check
@@ -38,7 +38,8 @@ def expand(names):
 
 
 def begun():
-    """The exercises whose saved cell is no longer the stub, in course order."""
+    """The exercises whose saved cell is no longer the stub, in course order. Raises CourseError without a checkout."""
+    find_root()
     return [
         exercise_id
         for exercise_id in registry.ids()
@@ -150,6 +151,8 @@ def _next_of(entries):
         if where:
             lines += _about(lesson_head(lesson), exercise.lesson, entries)
             lines.append(f"It is in exercises/{where.name}; its lesson is notebooks/{lesson.name}.")
+        else:
+            lines.append(f"It is in the exercises of lesson {exercise.lesson}: {list_of_lessons()}")
         return "\n".join([*lines, f"Stuck? course hint {exercise_id}"])
     return "Every exercise is passed. Nothing is left to do here."
 

@@ -1,6 +1,7 @@
 """`course check` on notebooks as learners leave them."""
 
 import json
+import re
 
 import pytest
 
@@ -134,3 +135,12 @@ def test_next_says_that_progress_is_damaged(home):
     (home / "progress.json").write_text("{")
     said = next_step()
     assert said.startswith("Next: 00.hello") and "is damaged" in said and "no earlier progress is shown" in said
+
+
+def test_without_a_checkout_next_and_check_say_where_the_exercises_are(home, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # as on Colab, with the package alone
+    monkeypatch.setattr("course_lib.checkout.__file__", str(tmp_path / "course_lib" / "checkout.py"))
+    assert re.search(r"It is in the exercises of lesson 00: https://\S+#lessons\n", next_step())
+    with pytest.raises(CourseError, match=r"(?s)no checkout.*On Colab.*#lessons") as told:
+        choose(None)
+    assert "git clone" in str(told.value)
