@@ -6,7 +6,8 @@ import course_lib
 
 SAID = (
     "{name!r} is not known in this kernel. Was it restarted, or was a cell above not run? Run all cells above this one "
-    "(JupyterLab: Run, Run All Above Selected Cell), then this one again. Or is the name spelled differently there?"
+    "(JupyterLab: Run, Run All Above Selected Cell; Colab: Runtime, Run before), then this one again. "
+    "Or is the name spelled differently there?"
 )
 OF_THE_COURSE = "{name} is in course_lib. Run `from course_lib import {name}` first, then this cell again."
 
