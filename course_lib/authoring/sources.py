@@ -28,7 +28,9 @@ NOTEBOOK_METADATA = {
 }
 
 # A link and no picture: a badge would be fetched from another machine each time the lesson is opened.
-COLAB_LINK = "**[Open this notebook in Colab]({link})** · in Colab too: [{label}]({other})"
+COLAB_LINK = (
+    "**[Open this notebook in Colab]({link})** · in Colab too: [{label}]({other}) · [all lessons]({repository}#lessons)"
+)
 
 COLAB_INSTALL = """\
 # On Colab this cell installs the course. Anywhere else it does nothing.
@@ -110,7 +112,7 @@ def _colab_cells(lesson, root):
     folder, label = ("notebooks", "its lesson") if lesson.stub else ("exercises", "its exercises")
     other = f"{base}/{folder}/{lesson.target.name}"  # the links of the text lead to files, and Colab has one notebook
     return [
-        new_markdown_cell(COLAB_LINK.format(link=f"{base}/{shown}", label=label, other=other)),
+        new_markdown_cell(COLAB_LINK.format(link=f"{base}/{shown}", label=label, other=other, repository=address)),
         new_code_cell(COLAB_INSTALL.format(repository=address), metadata={"jupyter": {"source_hidden": True}}),
     ]
 

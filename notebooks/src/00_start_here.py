@@ -32,8 +32,8 @@ model, tokenizer = load_model("tale", dtype=torch.float32)
 model
 
 # %% [markdown]
-# The first line says what your machine has; `course doctor` in a terminal says more. (Lesson 07 explains Triton, a
-# language for programs on a GPU.) The second line describes the model. Its parameters, also called **weights**, are the
+# The first line says what your machine has; `course doctor` in a terminal says more (on Colab: `!course doctor` in a
+# cell). Lesson 07 explains Triton, a language for programs on a GPU. The second line describes the model. Its parameters, also called **weights**, are the
 # numbers that training found. Its context is how many tokens one sequence can have at most. (Tokens are pieces of text,
 # explained below.) Large models have many more parameters:
 
@@ -314,7 +314,8 @@ check("00.hello", hello)
 
 # %% [markdown]
 # `hint("00.hello")` gives one more hint each time. `solution("00.hello")` shows the answer with its reasons.
-# `progress()` lists what you have passed. All of this stays on your machine.
+# `progress()` lists what you have passed. All of this stays on your machine. On Colab that machine goes away: *On Colab*
+# in the README says how to keep it on your Drive.
 
 # %% [markdown]
 # ## What you expected
@@ -347,5 +348,6 @@ guesses("00")
 #
 # ## Next
 #
-# Open [exercises/00_start_here.ipynb](../exercises/00_start_here.ipynb) and pass its exercise.
+# Open [exercises/00_start_here.ipynb](../exercises/00_start_here.ipynb) and pass its exercise. (On Colab take the link at
+# the top of this notebook.)
 # In lesson 01 you build the loop of `generate_naive` yourself.

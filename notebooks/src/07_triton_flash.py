@@ -83,7 +83,8 @@ print(add(x, 10 * x).tolist())
 # ## Without a GPU
 #
 # No GPU was needed: here Triton **interprets** the kernel. The programs run one after the other, and each line is a
-# step of NumPy. (`setup()` asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton.)
+# step of NumPy. (`setup()` asked for it. In a script of your own, set `TRITON_INTERPRET=1` before you import Triton. On
+# Colab, choose a T4 GPU under *Runtime → Change runtime type* before the first cell to have these kernels compiled.)
 # It is slow, and it runs the same source. This lesson names the cases in which a GPU gives something else. `print("x",
 # x)` inside a kernel shows the block of each program.
 #
