@@ -18,7 +18,7 @@ class Stream:
         end = self.end(text, new)
         if end is not None:
             return self.stopped(text, end)
-        cut = max(0, len(text) - self.num_held(text))
+        cut = max(0, len(text) - self.num_held(self.looked_at(text, new)))
         self.held = text[cut:]
         return text[:cut]
 
@@ -34,6 +34,10 @@ class Stream:
     def stopped(self, text, end):
         self.is_stopped, self.held = True, ""
         return text[:end]
+
+    def looked_at(self, text, new):
+        """Where the beginning of a stop string is looked for: at the end of this."""
+        return text
 
     def num_held(self, text):
         return max(begun(text, self.stop), default=0)
@@ -197,22 +201,8 @@ def held_as_a_whole(self, text):
     return len(text) if any(stop.startswith(text) for stop in self.stop) else 0
 
 
-def ends_of_the_piece(self, data):
-    """Looks at the end of the new piece alone for what to hold back."""
-    if self.is_stopped:
-        return ""
-    held, new = self.held, self.text_of(data)
-    text = held + new
-    end = self.end(text, new)
-    if end is not None:
-        return self.stopped(text, end)
-    cut = len(text) - self.num_held(new)
-    self.held = text[cut:]
-    return text[:cut]
-
-
 def ends_of_the_piece_of_all(self, data):
-    """The same, and stop strings are looked for in all of the text, also in what was sent."""
+    """Looks at the end of the new piece alone for what to hold back, and for stop strings in all of the text."""
     if self.is_stopped:
         return ""
     new, sent = self.text_of(data), self.__dict__.get("num_sent", 0)

@@ -9,7 +9,6 @@ from .stop_and_stream_answers import (
     decoded,
     drops_before,
     ends_first,
-    ends_of_the_piece,
     ends_of_the_piece_of_all,
     ends_only,
     exact,
@@ -108,7 +107,7 @@ MISTAKES = [
     Mistake(
         "what may begin a stop string is looked for in the new piece alone.",
         "A piece may go on with what was held back: look at the end of both together.",
-        (with_parts(push=ends_of_the_piece), with_parts(push=ends_of_the_piece_of_all)),
+        (with_parts(looked_at=lambda self, text, new: new), with_parts(push=ends_of_the_piece_of_all)),
     ),
     Mistake(
         "stop strings are looked for in the new piece alone.",
